@@ -1,0 +1,1 @@
+"""Ready agents, each a deployable service."""

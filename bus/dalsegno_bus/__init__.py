@@ -1,0 +1,1 @@
+"""The wire of Dalsegno: the contract that every process shares."""

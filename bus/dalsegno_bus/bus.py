@@ -1,0 +1,166 @@
+"""What any bus can do: the contract that `nats` and `memory` both keep (tests/contract).
+
+Three ways to send, by what they promise:
+
+* `tell`    core publish: heard by whoever listens now, kept by nobody.
+* `store`   into a stream, confirmed. A subject that holds one message at most refuses a second.
+* `ask`     a question with a reply.
+
+And three to receive: `pull` (work from a stream, acknowledged), `listen` (core subjects), and
+`Bucket.watch` (a key-value bucket). Foreign types and errors stop behind this file's names.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol, TypeAlias
+
+from dalsegno_bus.topology import Consumer, Stream, Topology
+
+Headers: TypeAlias = Mapping[str, str]
+
+Outcome: TypeAlias = Literal["stored", "refused"]
+"""`refused`: the subject holds a message already, and keeps that one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message on its way out."""
+
+    subject: str
+    body: bytes
+    headers: Headers = field(default_factory=dict[str, str])
+
+
+class Heard(Protocol):
+    """A message that came in over core subjects."""
+
+    @property
+    def subject(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def headers(self) -> Headers: ...
+    async def answer(self, body: bytes, headers: Headers | None = None) -> None:
+        """Reply to whoever asked; nothing happens if nobody did."""
+        ...
+
+
+class Delivery(Protocol):
+    """A message from a stream. It comes again until one of `ack` and `drop` is called."""
+
+    @property
+    def subject(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def headers(self) -> Headers: ...
+    @property
+    def deliveries(self) -> int:
+        """How often it was delivered, from 1; a hint, never a fact to decide on."""
+        ...
+
+    @property
+    def stored_at(self) -> datetime:
+        """When the stream accepted it (the server's clock, UTC)."""
+        ...
+
+    @property
+    def sequence(self) -> int:
+        """Its position in the stream, from 1."""
+        ...
+
+    async def ack(self) -> None:
+        """Done: never deliver again. Not confirmed; a lost one means one more delivery."""
+        ...
+
+    async def retry(self, *, delay_seconds: float) -> None:
+        """Deliver again, not before `delay_seconds` (more than 0)."""
+        ...
+
+    async def extend(self) -> None:
+        """Still at work: start the consumer's `ack_wait` anew."""
+        ...
+
+    async def drop(self) -> None:
+        """Never deliver again, though it was not done."""
+        ...
+
+
+class Pull(Protocol):
+    """A running pull from one or several consumers, merged in order of arrival."""
+
+    async def batch(self, *, limit: int) -> Sequence[Delivery]:
+        """All that is there now, oldest first: at least one (waits for it), at most `limit`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One value of a bucket; `value` None: the key was deleted or has expired."""
+
+    key: str
+    value: bytes | None
+    revision: int
+
+
+class Bucket(Protocol):
+    """A small key-value store, shared by all processes."""
+
+    async def put(self, key: str, value: bytes, *, ttl_seconds: int | None = None) -> int:
+        """Set `key` (for so long, if said) and return its revision."""
+        ...
+
+    async def get(self, key: str) -> Entry | None: ...
+    async def delete(self, key: str) -> None: ...
+    def watch(self) -> AbstractAsyncContextManager[AsyncIterator[Entry | None]]:
+        """Every key as it stands, then None once, then every change as it comes."""
+        ...
+
+
+class Bus(Protocol):
+    """A connection of one process. Whoever opened it closes it."""
+
+    async def provision(self, topology: Topology) -> None:
+        """Make sure that these streams, consumers and buckets exist as described."""
+        ...
+
+    async def tell(self, message: Outgoing) -> None: ...
+    async def store(self, messages: Sequence[Outgoing]) -> Sequence[Outcome]:
+        """Put messages into the streams of their subjects; return when all are confirmed.
+
+        Raises:
+            PublishFailed: At least one was neither stored nor refused; which ones is not known,
+                so send them all again, with the same ids.
+        """
+        ...
+
+    async def ask(self, message: Outgoing, *, timeout_seconds: float) -> Heard:
+        """Wait for one reply.
+
+        Raises:
+            Unavailable: Nobody answers on this subject, or not in time.
+        """
+        ...
+
+    def pull(
+        self, consumers: Sequence[Consumer], *, ahead: int
+    ) -> AbstractAsyncContextManager[Pull]:
+        """Receive from these consumers, with at most `ahead` messages each not yet handed out."""
+        ...
+
+    def listen(
+        self, *subjects: str, queue: str | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Heard]]:
+        """Hear core subjects; with `queue`, each message goes to one member of it."""
+        ...
+
+    async def purge(self, stream: Stream, subject: str) -> None:
+        """Remove what a stream holds on a subject (or pattern)."""
+        ...
+
+    def bucket(self, name: str) -> Bucket: ...
+    async def close(self) -> None:
+        """Send what is buffered, then disconnect."""
+        ...

@@ -1,0 +1,69 @@
+"""Identifiers: who is who on the wire and in the history.
+
+Every id is made at the edge (a client, an agent's replica) and handed on; the core makes none.
+"""
+
+import re
+import secrets
+import time
+from typing import Final, NewType
+from uuid import UUID, uuid5
+
+RunId = NewType("RunId", UUID)
+"""One execution of a workflow. Its hexadecimal digits are also the id of its trace."""
+
+WorkflowId = NewType("WorkflowId", UUID)
+"""The stream of a workflow's versions, derived from its name."""
+
+TaskId = NewType("TaskId", str)
+"""One step of a run: the name in the definition, or `name-3` for the item with index 3."""
+
+AgentName = NewType("AgentName", str)
+"""A named service with capabilities."""
+
+ReplicaId = NewType("ReplicaId", str)
+"""One process of an agent."""
+
+TOKEN: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
+"""What a subject token may be; whatever becomes one must match it as a whole."""
+
+_RUNS: Final = UUID("5d0f1d3a-6f0c-5b8e-9a36-0d1f6c5be001")
+_WORKFLOWS: Final = UUID("5d0f1d3a-6f0c-5b8e-9a36-0d1f6c5be002")
+
+
+def new_run_id() -> RunId:
+    """A fresh id, ordered by time of creation: a UUID of version 7 (RFC 9562, section 5.7)."""
+    unix_ms = time.time_ns() // 1_000_000
+    random_bits = secrets.randbits(74)
+    high = (unix_ms & (1 << 48) - 1) << 80 | 0x7 << 76 | (random_bits >> 62) << 64
+    return RunId(UUID(int=high | 0b10 << 62 | random_bits & (1 << 62) - 1))
+
+
+def run_id_of_key(namespace: str, workflow: str, key: str) -> RunId:
+    """The run that an idempotency key stands for: same key, same run."""
+    return RunId(uuid5(_RUNS, f"{namespace}\n{workflow}\n{key}"))
+
+
+def workflow_id(name: str) -> WorkflowId:
+    """The stream that holds every version of the workflow called `name`."""
+    return WorkflowId(uuid5(_WORKFLOWS, name))
+
+
+def item_id(task: str, index: int) -> TaskId:
+    """The task that handles item `index` (from 0) of the `foreach` task called `task`."""
+    return TaskId(f"{task}-{index}")
+
+
+def new_message_id() -> str:
+    """An id for one message; a copy of the message keeps it."""
+    return secrets.token_hex(12)
+
+
+def new_replica_id() -> ReplicaId:
+    """A name for this process, new at each start."""
+    return ReplicaId(secrets.token_hex(4))
+
+
+def is_token(text: str) -> bool:
+    """Whether `text` may be one token of a subject."""
+    return TOKEN.fullmatch(text) is not None

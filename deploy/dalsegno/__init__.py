@@ -1,0 +1,1 @@
+"""Puts the services together: the command line, the local stack, the demo."""

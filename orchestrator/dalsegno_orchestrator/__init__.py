@@ -1,0 +1,1 @@
+"""The saga: it reacts to reports and publishes the next commands."""

@@ -1,0 +1,1 @@
+"""How a person writes a workflow: YAML files and Python builders."""

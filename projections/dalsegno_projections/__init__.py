@@ -1,0 +1,1 @@
+"""Everything a person sees: views, queries, traces, folded from the history."""
