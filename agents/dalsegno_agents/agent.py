@@ -118,7 +118,7 @@ def _handler(capability: str, function: Callable[..., Any], cost_usd: float) -> 
     parameters = list(inspect.signature(function).parameters)
     hints = get_type_hints(function)
     model = hints.get(parameters[0]) if parameters else None
-    if len(parameters) != 2 or not (isinstance(model, type) and issubclass(model, BaseModel)):  # noqa: PLR2004 - input and context
+    if len(parameters) != 2 or not (isinstance(model, type) and issubclass(model, BaseModel)):
         raise UsageError(
             f"the handler of {capability!r} must take two parameters: "
             "a pydantic model (annotated as such) and the TaskContext"

@@ -1,4 +1,4 @@
-"""What a handler may use while it works on one attempt. Safe to call from a plain function's thread."""
+"""What a handler may use while it works on one attempt; safe from a plain function's thread."""
 
 import logging
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """Large values by reference (claim check): content-addressed bytes in an object store.
 
-A local folder by default; any URL that `obstore` knows (s3://, gs://, az://, memory://) in its place.
+A local folder by default; in its place any URL that `obstore` knows (s3://, gs://, az://).
 Equal bytes have one address, so putting twice stores once, and a crash in between leaves no damage.
 
 Two kinds of reference travel. An `Artifact` in a user's model is a file that its author means to
@@ -152,7 +152,7 @@ def _path(sha256: str) -> str:
 
 
 def _open(url: str) -> "ObjectStore":
-    from obstore.store import LocalStore, from_url  # noqa: PLC0415 - 20 MB that few agents need
+    from obstore.store import LocalStore, from_url
 
     if "://" not in url:
         folder = Path(url).absolute()
