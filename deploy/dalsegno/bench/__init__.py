@@ -1,0 +1,1 @@
+"""Benchmarks: what orchestration costs, measured beside the bare loop that is its limit."""

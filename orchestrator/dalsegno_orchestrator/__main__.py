@@ -1,0 +1,28 @@
+"""`python -m dalsegno_orchestrator`: one orchestrator, told what to do by the environment."""
+
+import asyncio
+import sys
+
+from dalsegno_bus.errors import DalsegnoError
+from dalsegno_bus.settings import read_settings
+from dalsegno_orchestrator.service import run_orchestrator
+from dalsegno_orchestrator.settings import OrchestratorSettings
+
+
+def main() -> int:
+    """Run until told to stop; 0 after that, 2 if it could not begin."""
+    try:
+        asyncio.run(run_orchestrator(read_settings(OrchestratorSettings)))
+    except* DalsegnoError as errors:
+        error: BaseException = errors
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        sys.stderr.write(f"dalsegno orchestrator: {error}\n")
+        return_code = 2
+    else:
+        return_code = 0
+    return return_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

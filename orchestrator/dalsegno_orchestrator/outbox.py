@@ -1,0 +1,154 @@
+"""What goes out after a commit: commands, cancellations, answers, dead letters, news.
+
+Everything here follows from committed events, so sending it again is always safe: the server
+refuses the copy of an attempt that is queued or under way, and everybody ignores old news.
+"""
+
+import asyncio
+import base64
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+from dalsegno_bus.artifacts import PAYLOAD_BYTES_MAX, ArtifactStore, check_in
+from dalsegno_bus.bus import Bus, Delivery, Outgoing
+from dalsegno_bus.codec import REQUEST_ID, encode, headers_of
+from dalsegno_bus.errors import PublishFailed
+from dalsegno_bus.ids import new_message_id
+from dalsegno_bus.logs import log
+from dalsegno_bus.messages import CancelAttempt, DeadLetter, Message, RunChanged, TaskCommand
+from dalsegno_bus.subjects import Subjects
+from dalsegno_bus.telemetry import traceparent
+from dalsegno_bus.topology import tasks
+from dalsegno_orchestrator.batch import Answer, Batch
+from dalsegno_orchestrator.workflow.decider import command_of
+from dalsegno_orchestrator.workflow.run import Run, Task
+
+_logger = logging.getLogger("dalsegno.orchestrator")
+
+SOURCE: Final = "orchestrator"
+BACKOFF_SECONDS_MAX: Final = 5.0
+SEND_CHUNK_MAX: Final = 1_000
+DEAD_BODY_BYTES_MAX: Final = 32 * 1024
+
+
+class Outbox:
+    """Turns what was committed into messages and sees them off."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        subjects: Subjects,
+        artifacts: ArtifactStore,
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._bus = bus
+        self._subjects = subjects
+        self._artifacts = artifacts
+        self._now = now
+        self._tasks = tasks(subjects)
+
+    async def send(self, batch: Batch) -> None:
+        """Publish what follows from a committed batch; returns when the streams have it all.
+
+        While they do not, tries again with backoff: nothing was acknowledged yet.
+        """
+        outgoing = [await self._command(run, task) for run, task in batch.commands()]
+        outgoing.extend(self._dead_letter(delivery, why) for delivery, why in batch.refused)
+        await self._store(outgoing)
+        for answer in batch.answers:
+            await self._bus.tell(self._answer(answer))
+        for run in batch.touched.values():
+            if not run.is_open:
+                await self._tell_end(run)
+        if batch.withdrawn:
+            await self._withdraw(batch.withdrawn)
+        if batch.sealed:
+            await self._bus.tell(Outgoing(self._subjects.recorded_hint, b""))
+
+    async def send_again(self, attempts: Iterable[tuple[Run, Task]]) -> None:
+        """Publish attempts that are under way once more; the server refuses those it still has."""
+        outgoing: list[Outgoing] = []
+        for run, task in attempts:
+            outgoing.append(await self._command(run, task))
+            if len(outgoing) >= SEND_CHUNK_MAX:
+                await self._store(outgoing)
+                outgoing = []
+        await self._store(outgoing)
+
+    async def _store(self, outgoing: Sequence[Outgoing]) -> None:
+        attempts = 0
+        while outgoing:
+            try:
+                await self._bus.store(outgoing)
+                break
+            except PublishFailed as error:
+                attempts += 1
+                if attempts == 1:
+                    log(_logger, "warning", "publish_failed", reason=str(error))
+                await asyncio.sleep(min(0.05 * 2**attempts, BACKOFF_SECONDS_MAX))
+        if attempts:
+            log(_logger, "info", "publish_recovered", attempts=attempts)
+
+    async def _command(self, run: Run, task: Task) -> Outgoing:
+        command = command_of(run, task)
+        body = encode(command)
+        if len(body) > PAYLOAD_BYTES_MAX:
+            body = await asyncio.to_thread(self._smaller, command)
+        attempt = f"{run.id}/{task.id}/{task.attempt}"
+        return Outgoing(
+            self._subjects.task(command.agent, run.id, task.id, task.attempt),
+            body,
+            self._headers(command, attempt, traceparent(run.id, task.id, task.attempt)),
+        )
+
+    def _smaller(self, command: TaskCommand) -> bytes:
+        checked = check_in(command.input, self._artifacts)
+        return encode(command.model_copy(update={"input": checked}))
+
+    def _answer(self, answer: Answer) -> Outgoing:
+        headers = self._headers(answer.reply, new_message_id(), None)
+        headers[REQUEST_ID] = answer.request_id
+        return Outgoing(answer.reply_to, encode(answer.reply), headers)
+
+    async def _tell_end(self, run: Run) -> None:
+        changed = RunChanged(
+            run_id=run.id,
+            version=run.version,
+            status=run.status,
+            output=run.output,
+            error=run.error,
+        )
+        body = encode(changed)
+        if len(body) > PAYLOAD_BYTES_MAX:
+            output = await asyncio.to_thread(check_in, run.output, self._artifacts)
+            body = encode(changed.model_copy(update={"output": output}))
+        await self._bus.tell(Outgoing(self._subjects.live_run(run.id), body))
+
+    async def _withdraw(self, withdrawn: Sequence[tuple[str, CancelAttempt]]) -> None:
+        """Tell the agents, and take back what is still queued. A lost one is worked in vain."""
+        for agent, message in withdrawn:
+            await self._bus.tell(Outgoing(self._subjects.control(agent), encode(message)))
+            subject = self._subjects.task(agent, message.run_id, message.task_id, message.attempt)
+            await self._bus.purge(self._tasks, subject)
+
+    def _dead_letter(self, delivery: Delivery, reason: str) -> Outgoing:
+        letter = DeadLetter(
+            subject=delivery.subject,
+            reason=reason,
+            body_base64=base64.b64encode(delivery.body[:DEAD_BODY_BYTES_MAX]).decode(),
+            body_bytes=len(delivery.body),
+            headers=dict(delivery.headers),
+            at=self._now(),
+        )
+        log(_logger, "warning", "message_refused", subject=delivery.subject, reason=reason)
+        subject = self._subjects.dead(SOURCE)
+        return Outgoing(subject, encode(letter), self._headers(letter, new_message_id(), None))
+
+    def _headers(self, message: Message, message_id: str, trace: str | None) -> dict[str, str]:
+        kind: str = getattr(message, "kind")  # noqa: B009 - every message that travels has one
+        return headers_of(
+            kind, message_id=message_id, source=SOURCE, at=self._now(), traceparent=trace
+        )

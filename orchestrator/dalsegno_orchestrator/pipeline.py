@@ -1,0 +1,211 @@
+"""The pipeline: receive a batch, decide, one transaction, publish, answer, acknowledge.
+
+One loop owns all runs in memory and does all of it in this order, so that every crash repeats
+something and none loses anything. A batch is what is there now: an idle system waits for nothing.
+Nothing is published that is not implied by a committed event; nothing is acknowledged before it is
+stored and sent.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from dalsegno_bus.bus import Delivery
+from dalsegno_bus.errors import Unavailable, VersionConflict
+from dalsegno_bus.ids import RunId
+from dalsegno_bus.logs import log
+from dalsegno_bus.messages import RegisterWorkflow, StartRun
+from dalsegno_bus.subjects import partition_of
+from dalsegno_orchestrator.batch import Batch
+from dalsegno_orchestrator.decisions import Decisions, Undecidable, Work
+from dalsegno_orchestrator.directory import Directory
+from dalsegno_orchestrator.heard import hear, run_of
+from dalsegno_orchestrator.outbox import Outbox
+from dalsegno_orchestrator.registry import Registry
+from dalsegno_orchestrator.runs import Runs
+from dalsegno_orchestrator.store import OpenRun, Store
+from dalsegno_orchestrator.timers import Timers
+from dalsegno_orchestrator.workflow.facts import AgentsChanged
+from dalsegno_orchestrator.workflow.run import Run
+
+_logger = logging.getLogger("dalsegno.orchestrator")
+
+INLINE_EVENTS_MAX: Final = 64
+"""Up to so many events, a local store commits faster without a hop to a thread."""
+BACKOFF_SECONDS_MAX: Final = 5.0
+
+
+class Pipeline:
+    """Owns the runs of its partitions. `turn` does one batch; nothing else changes a run.
+
+    Args:
+        now: The clock (UTC).
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        outbox: Outbox,
+        registry: Registry,
+        directory: Directory,
+        now: Callable[[], datetime],
+        partitions: int,
+    ) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._registry = registry
+        self._now = now
+        self._partitions = partitions
+        self.runs = Runs(store, registry, directory)
+        self.timers = Timers()
+        self._decisions = Decisions(registry=registry, directory=directory, runs=self.runs)
+        self.ignored = 0
+        """Reports that nobody waited for (late, doubled, forged), since the start."""
+
+    async def recover(self) -> int:
+        """Load what is open, send again what is under way; return how many runs are open."""
+        opened = await asyncio.to_thread(self._store.open_runs, range(self._partitions))
+        await self._load([RunId(entry.run_id) for entry in opened])
+        await self.send_again(self.runs)
+        return len(self.runs)
+
+    async def send_again(self, runs: Iterable[Run], *, older_than: datetime | None = None) -> None:
+        """Send the attempts of these runs again, or only those assigned before `older_than`."""
+        await self._outbox.send_again(
+            (run, task)
+            for run in runs
+            for task in list(run.assigned.values())
+            if older_than is None or task.changed_at < older_than
+        )
+
+    async def turn(
+        self,
+        deliveries: Sequence[Delivery],
+        *,
+        due: Sequence[RunId] = (),
+        changed: AgentsChanged | None = None,
+    ) -> None:
+        """Do one batch, until it is stored, sent and acknowledged.
+
+        A conflict or an unreachable store throws away what was decided and decides again from
+        what is stored; nothing was acknowledged, so nothing is lost.
+        """
+        heard = [hear(delivery) for delivery in deliveries]
+        for one in heard:
+            if isinstance(one.message, RegisterWorkflow):  # each reads what the one before wrote
+                await self._do(Work(heard=[one]))
+        rest = [one for one in heard if not isinstance(one.message, RegisterWorkflow)]
+        if rest or due or changed is not None:
+            await self._do(Work(heard=rest, due=due, changed=changed))
+        for delivery in deliveries:
+            await delivery.ack()
+
+    async def _do(self, work: Work) -> None:
+        batch = await self._decide_and_commit(work)
+        for run in batch.touched.values():
+            if not run.is_open:
+                self.runs.drop(run.id)
+                self.timers.disarm(run.id)
+        self.ignored += batch.ignored
+        await self._outbox.send(batch)
+
+    async def _decide_and_commit(self, work: Work) -> Batch:
+        """Decide and store, as often as it takes."""
+        failures = 0
+        reloaded: list[Run] = []
+        while True:
+            batch = Batch(now=self._now())
+            try:
+                work = await self._prepare(work, careful=failures > 0)
+                self._decisions.take(work, batch)
+                await self._commit(batch)
+                break
+            except Undecidable as error:
+                self._forget(batch, error.run_id)
+                work = work.without(error)
+                log(_logger, "error", "message_undecidable", reason=str(error))
+            except (VersionConflict, Unavailable) as error:
+                failures += 1
+                if failures == 1:
+                    log(_logger, "warning", "batch_repeated", reason=str(error))
+                self._forget(batch)
+                reloaded = list(batch.touched.values()) or reloaded
+                if isinstance(error, Unavailable):
+                    await asyncio.sleep(min(0.05 * 2**failures, BACKOFF_SECONDS_MAX))
+        if reloaded:
+            # The commit that seemed to fail may have been one: send what it implied.
+            held = [self.runs.held(run.id) for run in reloaded]
+            await self.send_again([run for run in held if run is not None])
+        if failures:
+            log(_logger, "info", "batch_recovered", failures=failures)
+        return batch
+
+    def _forget(self, batch: Batch, *others: RunId) -> None:
+        """What is in memory of these runs is not what is stored: have them loaded again."""
+        for run_id in (*batch.touched, *others):
+            self.runs.drop(run_id)
+            self.timers.disarm(run_id)
+
+    # --- before -------------------------------------------------------------------------------
+
+    async def _prepare(self, work: Work, *, careful: bool) -> Work:
+        """Bring the runs and workflows of a batch into memory.
+
+        A run that is asked to start is taken for new, because it nearly always is; the store
+        refuses its first event if not, and the second round (`careful`) looks before.
+        """
+        missing: dict[RunId, None] = dict.fromkeys(work.due)
+        names: dict[str, None] = {}
+        for heard in work.heard:
+            run_id = run_of(heard)
+            if isinstance(heard.message, StartRun):
+                if not self._registry.knows(heard.message.workflow, heard.message.version):
+                    names[heard.message.workflow] = None
+                if not careful:
+                    continue
+            if run_id is not None:
+                missing[run_id] = None
+        unheld = [run_id for run_id in missing if self.runs.held(run_id) is None]
+        ended = await self._load(unheld) if unheld else {}
+        for name in names:
+            if self._store.is_local:
+                self._registry.refresh(name)
+            else:
+                await asyncio.to_thread(self._registry.refresh, name)
+        return replace(work, ended=ended)
+
+    async def _load(self, run_ids: Sequence[RunId]) -> dict[RunId, Run]:
+        """Bring runs into memory; return those that have ended, which stay out."""
+        loaded = await asyncio.to_thread(self.runs.load, run_ids)
+        self.runs.admit(run for run in loaded if run.is_open)
+        for run in loaded:
+            self.timers.arm(run.id, run.next_look())
+        return {run.id: run for run in loaded if not run.is_open}
+
+    # --- commit -------------------------------------------------------------------------------
+
+    async def _commit(self, batch: Batch) -> None:
+        """One transaction: the events, and the index of open runs with what is due when.
+
+        A due time in the index is a lower bound, so it changes only when something is due earlier.
+        """
+        opened: list[OpenRun] = []
+        closed: list[RunId] = []
+        for run in batch.touched.values():
+            if not run.is_open:
+                closed.append(run.id)
+                continue
+            due = run.next_look()
+            if self.timers.arm(run.id, due) or run.id in batch.started:
+                partition = partition_of(run.id, self._partitions)
+                opened.append(OpenRun(run_id=run.id, partition=partition, due_at=due))
+        if not (batch.sealed or opened or closed):
+            return
+        if self._store.is_local and len(batch.sealed) <= INLINE_EVENTS_MAX:
+            self._store.append(batch.sealed, opened=opened, closed=closed)
+        else:
+            await asyncio.to_thread(self._store.append, batch.sealed, opened=opened, closed=closed)

@@ -1,0 +1,103 @@
+"""The runs in memory: loaded from the history when first needed, changed by one loop only."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+from dalsegno_bus.errors import StoreError
+from dalsegno_bus.ids import RunId
+from dalsegno_bus.logs import log
+from dalsegno_orchestrator.directory import Directory
+from dalsegno_orchestrator.registry import Registry
+from dalsegno_orchestrator.store import Store
+from dalsegno_orchestrator.workflow.events import RunEvent, RunStarted
+from dalsegno_orchestrator.workflow.evolve import replay
+from dalsegno_orchestrator.workflow.plan import Plan
+from dalsegno_orchestrator.workflow.run import Run
+
+_logger = logging.getLogger("dalsegno.orchestrator")
+
+
+class Runs:
+    """Open runs by id, and whether an unknown one is worth a look into the store."""
+
+    def __init__(self, store: Store, registry: Registry, directory: Directory) -> None:
+        self._store = store
+        self._registry = registry
+        self._directory = directory
+        self._held: dict[RunId, Run] = {}
+        self.broken: dict[RunId, str] = {}
+        """Runs whose history cannot be read, and why."""
+        self.parked: set[RunId] = set()
+        """Runs with a task that no agent could take."""
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(list(self._held.values()))
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def held(self, run_id: RunId) -> Run | None:
+        """The run, if it is in memory."""
+        return self._held.get(run_id)
+
+    def hold(self, run: Run) -> None:
+        """Keep a run that was just started; `Directory.observe` has counted its attempts."""
+        self._held[run.id] = run
+
+    def load(self, run_ids: Iterable[RunId]) -> list[Run]:
+        """Read runs from the history that are not in memory. Blocks.
+
+        Ids without a history are passed over; a history that cannot be read is put down as broken.
+        """
+        loaded: list[Run] = []
+        for run_id in run_ids:
+            if run_id in self._held:
+                continue
+            try:
+                run = self._read(run_id)
+            except StoreError as error:
+                self.broken[run_id] = str(error)
+                log(_logger, "error", "run_unreadable", run_id=str(run_id), reason=str(error))
+                continue
+            self.broken.pop(run_id, None)
+            if run is not None:
+                loaded.append(run)
+        return loaded
+
+    def admit(self, runs: Iterable[Run]) -> None:
+        """Keep runs that were loaded, and count what they have under way."""
+        for run in runs:
+            self._held[run.id] = run
+            self._directory.admit(run)
+            self.note(run)
+
+    def note(self, run: Run) -> None:
+        """Keep the list of parked runs true after a decision."""
+        if run.parked:
+            self.parked.add(run.id)
+        else:
+            self.parked.discard(run.id)
+
+    def drop(self, run_id: RunId) -> None:
+        """Forget a run: it has ended, or what is in memory is not what is stored."""
+        run = self._held.pop(run_id, None)
+        self.parked.discard(run_id)
+        if run is not None:
+            self._directory.dismiss(run)
+
+    def _read(self, run_id: RunId) -> Run | None:
+        history = self._store.read(run_id)
+        if not history:
+            return None
+        started = history[0].event
+        if not isinstance(started, RunStarted):
+            return None  # a workflow's stream: no run
+        if not self._registry.knows(started.workflow, started.workflow_version):
+            self._registry.refresh(started.workflow)
+        plan = self._registry.plan(started.workflow, started.workflow_version)
+        if not isinstance(plan, Plan):
+            raise StoreError(f"run {run_id} cannot be loaded: {plan}")
+        run = replay(run_id, plan, ((cast("RunEvent", r.event), r.at) for r in history))
+        run.digest = history[-1].digest
+        return run

@@ -1,0 +1,229 @@
+"""One orchestrator process: builds everything, runs the loops, stops in order.
+
+Three loops feed one: what comes in, what is due, and what changes among the agents. Only `_work`
+touches the pipeline, so nothing there needs a lock.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from dalsegno_bus.artifacts import ArtifactStore
+from dalsegno_bus.bus import Bus, Delivery
+from dalsegno_bus.clock import utc_now
+from dalsegno_bus.errors import DecodeFailed
+from dalsegno_bus.health import serve_health
+from dalsegno_bus.logs import log, setup_logging
+from dalsegno_bus.nats import connect
+from dalsegno_bus.topology import inbox_consumer, topology_of
+from dalsegno_orchestrator.directory import Directory
+from dalsegno_orchestrator.outbox import Outbox
+from dalsegno_orchestrator.pipeline import Pipeline
+from dalsegno_orchestrator.registry import Registry
+from dalsegno_orchestrator.settings import OrchestratorSettings
+from dalsegno_orchestrator.store import Store
+from dalsegno_orchestrator.workflow.facts import AgentsChanged
+
+_logger = logging.getLogger("dalsegno.orchestrator")
+
+BACKLOG_MAX: Final = 10_000
+"""So many deliveries wait here at most; the rest waits in the stream."""
+AHEAD_MAX: Final = 1_000
+"""How many messages of one partition may be under way to us."""
+LOOK_SECONDS: Final = 1.0
+"""How often the presence of agents is looked at."""
+
+
+class Orchestrator:
+    """The shell around a pipeline. `run` works until `stop` is called.
+
+    Args:
+        now: The clock (UTC).
+    """
+
+    def __init__(
+        self,
+        settings: OrchestratorSettings,
+        bus: Bus,
+        store: Store,
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._subjects = settings.subjects
+        self._bus = bus
+        self._now = now
+        self._directory = Directory()
+        self.pipeline = Pipeline(
+            store=store,
+            outbox=Outbox(bus, self._subjects, ArtifactStore(settings.artifacts_url), now=now),
+            registry=Registry(store),
+            directory=self._directory,
+            now=now,
+            partitions=settings.partitions,
+        )
+        self._backlog: deque[Delivery] = deque()
+        self._changed: AgentsChanged | None = None
+        self._send_again: timedelta | None = None
+        """Attempts that are older than this have to be sent again."""
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._agents_known = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self.is_ready = False
+
+    def stop(self) -> None:
+        """Finish the batch in hand, then return from `run`."""
+        self._stopping.set()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Recover what is open, then work until told to stop."""
+        await self._bus.provision(topology_of(self._subjects))
+        async with asyncio.TaskGroup() as group:
+            loops = [group.create_task(self._watch_agents())]
+            await self._agents_known.wait()
+            open_runs = await self.pipeline.recover()
+            log(_logger, "info", "orchestrator_ready", open_runs=open_runs)
+            loops.append(group.create_task(self._receive()))
+            loops.append(group.create_task(self._look()))
+            self.is_ready = True
+            await self._work()
+            self.is_ready = False
+            for loop in loops:
+                loop.cancel()
+        log(_logger, "info", "orchestrator_stopped", open_runs=len(self.pipeline.runs))
+
+    def problems(self) -> list[str]:
+        """Why it is not ready; empty if it is."""
+        return [] if self.is_ready else ["not yet working, or stopping"]
+
+    async def _work(self) -> None:
+        while not self._stopping.is_set():
+            deliveries = self._take()
+            due = self.pipeline.timers.due(self._now(), limit=self._settings.batch_max)
+            changed, self._changed = self._changed, None
+            if deliveries or due or changed is not None:
+                await self.pipeline.turn(deliveries, due=due, changed=changed)
+            elif self._send_again is not None:
+                age, self._send_again = self._send_again, None
+                await self.pipeline.send_again(self.pipeline.runs, older_than=self._now() - age)
+            else:
+                await self._idle()
+
+    def _take(self) -> list[Delivery]:
+        count = min(len(self._backlog), self._settings.batch_max)
+        taken = [self._backlog.popleft() for _ in range(count)]
+        if len(self._backlog) < BACKLOG_MAX:
+            self._room.set()
+        return taken
+
+    async def _idle(self) -> None:
+        """Sleep until something comes in or is due."""
+        self._wake.clear()
+        if self._backlog or self._changed is not None or self._send_again is not None:
+            return
+        if self._stopping.is_set():
+            return
+        due = self.pipeline.timers.next_at()
+        alarm = None
+        if due is not None:
+            seconds = max(0.0, (due - self._now()).total_seconds())
+            alarm = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+
+    async def _receive(self) -> None:
+        partitions = range(self._subjects.partitions)
+        consumers = [inbox_consumer(self._subjects, partition) for partition in partitions]
+        async with self._bus.pull(consumers, ahead=AHEAD_MAX) as pull:
+            while True:
+                self._backlog.extend(await pull.batch(limit=self._settings.batch_max))
+                self._wake.set()
+                if len(self._backlog) >= BACKLOG_MAX:
+                    self._room.clear()
+                    await self._room.wait()
+
+    async def _watch_agents(self) -> None:
+        async with self._bus.bucket(self._subjects.agents_bucket).watch() as entries:
+            async for entry in entries:
+                if entry is None:
+                    self._agents_known.set()
+                    continue
+                try:
+                    more = self._directory.hear(entry, self._now())
+                except DecodeFailed as error:
+                    log(_logger, "warning", "agent_not_understood", key=entry.key,
+                        reason=str(error))  # fmt: skip
+                    continue
+                if more:
+                    self._change(frozenset())
+
+    async def _look(self) -> None:
+        """See which agents fell silent, and send again what the servers may have lost."""
+        swept_at = self._now()
+        sweep_age = timedelta(seconds=self._settings.sweep_seconds)
+        epoch = self._bus.epoch
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = self._now()
+            self._directory.expire(now)
+            gone = self._directory.gone(now, after_seconds=self._settings.agent_gone_seconds)
+            if gone:
+                log(_logger, "warning", "agents_gone", agents=sorted(gone))
+                self._change(gone)
+            if self._bus.epoch != epoch:
+                epoch = self._bus.epoch
+                await self._bus.provision(topology_of(self._subjects))
+                self._sweep(timedelta(0))
+            elif now - swept_at >= sweep_age:
+                swept_at = now
+                self._sweep(sweep_age)
+
+    def _sweep(self, age: timedelta) -> None:
+        self._send_again = age
+        self._wake.set()
+
+    def _change(self, gone: frozenset[str]) -> None:
+        before = self._changed.gone if self._changed is not None else frozenset[str]()
+        self._changed = AgentsChanged(gone=before | gone)
+        self._wake.set()
+
+
+async def run_orchestrator(settings: OrchestratorSettings) -> None:
+    """Connect, work until SIGTERM or SIGINT, leave in order.
+
+    Raises:
+        DalsegnoError: A setting is wrong, or a server cannot be reached.
+    """
+    setup_logging(settings.log_format, settings.log_level, "orchestrator")
+    store = Store(settings.store_url, namespace=settings.namespace)
+    await asyncio.to_thread(store.ensure_schema)
+    bus = await connect(settings.nats_url, name="orchestrator")
+    orchestrator = Orchestrator(settings, bus, store, now=utc_now)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, orchestrator.stop)
+    try:
+        async with _health(settings.health_port, orchestrator.problems):
+            await orchestrator.run()
+    finally:
+        await bus.close()
+        store.close()
+
+
+@contextlib.asynccontextmanager
+async def _health(port: int | None, problems: Callable[[], list[str]]) -> AsyncGenerator[None]:
+    if port is None:
+        yield
+        return
+    async with serve_health(port, problems):
+        yield

@@ -1,0 +1,283 @@
+"""The event store: the only truth. The one room that knows `eventsourcing`.
+
+One transaction takes all new events of a batch, for any number of runs, together with the index of
+open runs. Appending to a version that somebody else appended to first changes nothing and raises
+`VersionConflict`. Methods block: call them from a thread where that matters.
+
+SQLite runs with a write-ahead log and `synchronous=FULL`: a commit has reached the disk. On
+PostgreSQL, appends take a table lock, so that positions become visible in order and a reader which
+tails the table misses none (the library's own reasoning, in its `_lock_table`).
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, cast
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from eventsourcing.persistence import (
+    ApplicationRecorder,
+    IntegrityError,
+    Mapper,
+    Notification,
+    PersistenceError,
+    StoredEvent,
+)
+from eventsourcing.sqlite import (
+    SQLiteApplicationRecorder,
+    SQLiteConnection,
+    SQLiteConnectionPool,
+    SQLiteCursor,
+    SQLiteDatastore,
+)
+
+from dalsegno_bus.errors import SettingsError, Unavailable, VersionConflict
+from dalsegno_orchestrator.history import Recorded, Sealed, unseal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRun:
+    """A run that has not ended, as the index of open runs holds it."""
+
+    run_id: UUID
+    partition: int
+    due_at: datetime | None
+    """Not later than when something is due; None: only a message can move it."""
+
+
+class _Recorder(Protocol):
+    """A recorder of the library, plus what ours add."""
+
+    def keep(
+        self, events: Sequence[StoredEvent], opened: Sequence[OpenRun], closed: Sequence[UUID]
+    ) -> None: ...
+    def ensure_schema(self) -> None: ...
+    def select_open(self, partitions: Sequence[int]) -> list[OpenRun]: ...
+
+
+class Store:
+    """Appends to, reads and follows the history of a namespace.
+
+    Args:
+        url: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:word@host/name`.
+        namespace: Prefix of the tables.
+
+    Raises:
+        SettingsError: The URL is of another kind.
+    """
+
+    def __init__(self, url: str, *, namespace: str) -> None:
+        self.url = url
+        table = f"{namespace.replace('-', '_')}_events"
+        scheme = urlsplit(url).scheme
+        if scheme == "sqlite":
+            self._recorder: Any = _SQLiteRecorder(_sqlite(url), events_table_name=table)
+        elif scheme in {"postgresql", "postgres"}:
+            from dalsegno_orchestrator.postgres import open_recorder  # an image may have no driver
+
+            self._recorder = open_recorder(url, table)
+        else:
+            raise SettingsError(
+                f"DALSEGNO_STORE_URL={url!r}: use sqlite:///file.db or postgresql://…"
+            )
+        self._mapper = HistoryMapper()
+        self.is_local = scheme == "sqlite"
+        """A commit is a matter of this machine's disk: no network to wait for."""
+
+    def ensure_schema(self) -> None:
+        """Create what is missing; any number of processes may do so at once.
+
+        Raises:
+            Unavailable: The database cannot be reached.
+        """
+        with _errors(self.url):
+            cast("_Recorder", self._recorder).ensure_schema()
+
+    def append(
+        self,
+        events: Sequence[Sealed],
+        *,
+        opened: Sequence[OpenRun] = (),
+        closed: Sequence[UUID] = (),
+    ) -> None:
+        """Append events (of each stream in order, without gaps) and update the index, all or none.
+
+        Args:
+            events: What to append.
+            opened: Runs to put into the index, or to change there.
+            closed: Runs to take out of it.
+
+        Raises:
+            VersionConflict: Somebody else appended to one of these streams; nothing was written.
+            Unavailable: The database cannot be reached; nothing is known to be written.
+        """
+        stored = [
+            StoredEvent(
+                originator_id=event.stream_id,
+                originator_version=event.version,
+                topic=event.kind,
+                state=event.state,
+            )
+            for event in events
+        ]
+        with _errors(self.url):
+            cast("_Recorder", self._recorder).keep(stored, opened, closed)
+
+    def read(self, stream_id: UUID, *, after: int = 0, until: int | None = None) -> list[Recorded]:
+        """The events of one stream with `after` < version ≤ `until`, oldest first."""
+        with _errors(self.url):
+            stored = self._events.select_events(stream_id, gt=after, lte=until)
+        return [self._mapper.to_domain_event(event) for event in stored]
+
+    def follow(self, *, after: int, limit: int) -> list[Recorded]:
+        """Up to `limit` events of all streams with a position above `after`, in order."""
+        with _errors(self.url):
+            found = self._events.select_notifications(after, limit, inclusive_of_start=False)
+        return [self._mapper.to_domain_event(notification) for notification in found]
+
+    def newest_position(self) -> int:
+        """The position of the newest event; 0 if there is none."""
+        with _errors(self.url):
+            return self._events.max_notification_id() or 0
+
+    def open_runs(self, partitions: Sequence[int]) -> list[OpenRun]:
+        """The runs of these partitions that have not ended, without reading any history."""
+        with _errors(self.url):
+            return cast("_Recorder", self._recorder).select_open(partitions)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._recorder.datastore.close()
+
+    @property
+    def _events(self) -> ApplicationRecorder:
+        return cast("ApplicationRecorder", self._recorder)
+
+
+class HistoryMapper(Mapper[UUID]):
+    """The library's mapper, with stable kinds as topics in place of Python paths."""
+
+    def __init__(self) -> None:
+        """Take no transcoder: `history` makes the bytes."""
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Recorded:
+        stream_id = stored_event.originator_id
+        position = stored_event.id if isinstance(stored_event, Notification) else 0
+        return unseal(
+            stream_id if isinstance(stream_id, UUID) else UUID(stream_id),
+            stored_event.originator_version,
+            stored_event.topic,
+            stored_event.state,
+            position,
+        )
+
+
+@contextmanager
+def _errors(url: str) -> Generator[None]:
+    """Turn the library's errors into ours."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise VersionConflict(f"somebody else appended first: {error}") from error
+    except PersistenceError as error:
+        raise Unavailable(f"the event store {_without_password(url)} failed: {error}") from error
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return url.replace(f":{parts.password}@", ":…@", 1)
+
+
+# --- SQLite ------------------------------------------------------------------------------------
+
+
+def _sqlite(url: str) -> SQLiteDatastore:
+    path = url.removeprefix("sqlite:///")
+    if not path or path == url:
+        raise SettingsError(f"DALSEGNO_STORE_URL={url!r}: a path must follow sqlite:///")
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"cannot create the folder of {path!r}: {error}") from error
+    datastore = SQLiteDatastore(path, lock_timeout=30)
+    datastore.pool = _DurablePool(db_name=path, lock_timeout=30)
+    return datastore
+
+
+class _DurablePool(SQLiteConnectionPool):
+    """Connections whose commits have reached the disk when they return."""
+
+    def _create_connection(self) -> SQLiteConnection:
+        connection = super()._create_connection()
+        connection.cursor().execute("PRAGMA synchronous=FULL")
+        return connection
+
+
+class _SQLiteRecorder(SQLiteApplicationRecorder):
+    """Adds the index of open runs to the transaction that appends."""
+
+    def construct_create_table_statements(self) -> list[str]:
+        return [
+            *super().construct_create_table_statements(),
+            f"CREATE TABLE IF NOT EXISTS {self.events_table_name}_open ("
+            "run_id TEXT PRIMARY KEY, part INTEGER NOT NULL, due_at REAL) WITHOUT ROWID",
+            f"CREATE INDEX IF NOT EXISTS {self.events_table_name}_open_part "
+            f"ON {self.events_table_name}_open (part)",
+        ]
+
+    def ensure_schema(self) -> None:
+        self.create_table()
+
+    def keep(
+        self, events: Sequence[StoredEvent], opened: Sequence[OpenRun], closed: Sequence[UUID]
+    ) -> None:
+        with self._transaction() as cursor:
+            cursor.executemany(
+                self.insert_events_statement,
+                [(_hex(e.originator_id), e.originator_version, e.topic, e.state) for e in events],
+            )
+            if opened:
+                cursor.executemany(
+                    f"INSERT INTO {self.events_table_name}_open VALUES (?,?,?) "  # noqa: S608
+                    "ON CONFLICT (run_id) DO UPDATE SET due_at = excluded.due_at",
+                    [(run.run_id.hex, run.partition, _seconds(run.due_at)) for run in opened],
+                )
+            if closed:
+                cursor.executemany(
+                    f"DELETE FROM {self.events_table_name}_open WHERE run_id = ?",  # noqa: S608
+                    [(run_id.hex,) for run_id in closed],
+                )
+
+    def select_open(self, partitions: Sequence[int]) -> list[OpenRun]:
+        marks = ",".join("?" * len(partitions))
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute(
+                f"SELECT run_id, part, due_at FROM {self.events_table_name}_open "  # noqa: S608
+                f"WHERE part IN ({marks})",
+                list(partitions),
+            )
+            rows = cast("list[Any]", cursor.fetchall())
+        return [
+            OpenRun(run_id=UUID(row[0]), partition=row[1], due_at=time_of(row[2])) for row in rows
+        ]
+
+    def _transaction(self) -> AbstractContextManager[SQLiteCursor]:
+        return self.datastore.transaction(commit=True)
+
+
+def _hex(originator_id: UUID | str) -> str:
+    return originator_id.hex if isinstance(originator_id, UUID) else originator_id
+
+
+def _seconds(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()
+
+
+def time_of(seconds: float | None) -> datetime | None:
+    """The moment so many seconds after 1970-01-01 (UTC)."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

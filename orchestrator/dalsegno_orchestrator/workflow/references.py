@@ -1,0 +1,232 @@
+"""What the tasks of a workflow have to do with each other, checked: names, expressions, cycles.
+
+Works on the document as it was written and lists every fault; parts whose shape is wrong are
+passed over, because `checks` names them anyway.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Final, cast
+
+from dalsegno_bus.messages import Json, Problem
+from dalsegno_orchestrator.workflow.expressions import Template
+from dalsegno_orchestrator.workflow.shape import Place, did_you_mean, dotted
+
+_RUN_FIELDS: Final = ("id", "workflow", "version")
+_ITEM_ROOTS: Final = frozenset({"item", "index"})
+_NAMES_SHOWN_MAX: Final = 12
+
+
+class References:
+    """The tasks of one document and what they refer to.
+
+    Args:
+        tasks: By name, the task as it was written.
+    """
+
+    def __init__(self, tasks: Mapping[str, Mapping[str, Json]]) -> None:
+        self._tasks = tasks
+        self._problems: list[Problem] = []
+        self._needs: dict[str, dict[str, None]] = {name: {} for name in tasks}
+        """By task, the tasks that it waits for, in order of appearance."""
+        self._owners: dict[str, str] = {}
+        """By fallback, the first task that it stands in for."""
+        for name, task in tasks.items():
+            fallback = _fallback_of(task)
+            if fallback is not None and fallback != name:
+                self._owners.setdefault(fallback, name)
+
+    def problems(self, output: Json) -> list[Problem]:
+        """Everything that is wrong, task by task, then the workflow's output, then cycles."""
+        for name, task in self._tasks.items():
+            self._check_task(name, task)
+        self._check_template("", ("output",), output, item="no")
+        self._check_cycles()
+        return self._problems
+
+    def _found(self, place: Place, message: str, suggestion: str | None = None) -> None:
+        self._problems.append(Problem(message=message, path=dotted(place), suggestion=suggestion))
+
+    def _check_task(self, name: str, task: Mapping[str, Json]) -> None:
+        place = ("tasks", name)
+        foreach, when, after = task.get("foreach"), task.get("when"), task.get("after")
+        has_foreach = foreach is not None
+        item = "yes" if has_foreach else "no"
+        self._check_template(name, (*place, "input"), task.get("input"), item=item)
+        if isinstance(when, str):
+            self._check_when(name, when, before_foreach=has_foreach)
+        if isinstance(foreach, str):
+            self._check_foreach(name, foreach)
+        elif isinstance(foreach, list):
+            listed = cast("list[Json]", foreach)
+            self._check_template(name, (*place, "foreach"), listed, item="before")
+        if isinstance(after, (list, tuple)):
+            for index, target in enumerate(cast("Sequence[Json]", after)):
+                if isinstance(target, str):
+                    self._check_target(name, target, (*place, "after", index))
+        fallback = _fallback_of(task)
+        if fallback is not None:
+            self._check_fallback(name, fallback)
+
+    # --- expressions --------------------------------------------------------------------------
+
+    def _check_when(self, name: str, text: str, *, before_foreach: bool) -> None:
+        place = ("tasks", name, "when")
+        item = "before" if before_foreach else "no"
+        template = self._check_template(name, place, text.strip(), item=item)
+        if template is not None and not template.is_expression:
+            self._found(place, "a condition is exactly one expression", _wrapped(text))
+
+    def _check_foreach(self, name: str, text: str) -> None:
+        place = ("tasks", name, "foreach")
+        template = self._check_template(name, place, text.strip(), item="before")
+        if template is not None and not template.is_expression:
+            message = "foreach needs a list, or exactly one expression that gives one"
+            self._found(place, message, _wrapped(text))
+
+    def _check_template(
+        self, owner: str, place: Place, value: Json, *, item: str
+    ) -> Template | None:
+        """Check every expression in `value`; None if one of them cannot be read.
+
+        Args:
+            owner: The task that it belongs to, or empty.
+            place: Where it stands in the document.
+            value: A template.
+            item: Whether it sees `item` and `index`: yes, no, or not yet (`before`).
+        """
+        template, faults = Template.parse(value)
+        for fault in faults:
+            suggestion = did_you_mean(fault.name, fault.known) if fault.name else None
+            if fault.name in self._tasks:
+                suggestion = f"did you mean 'tasks.{fault.name}'?"
+            elif suggestion is None and fault.known:
+                suggestion = f"known are {', '.join(fault.known)}"
+            self._found((*place, *fault.path), fault.message, suggestion)
+        targets: dict[tuple[Place, str], None] = {}
+        for at, path in template.references:
+            where = (*place, *at)
+            root, field = path[0], str(path[1]) if len(path) > 1 else ""
+            if root == "tasks" and field:
+                targets[where, field] = None
+            elif root == "run" and field and field not in _RUN_FIELDS:
+                listed = f"it has {', '.join(_RUN_FIELDS)}"
+                suggestion = did_you_mean(field, _RUN_FIELDS) or listed
+                self._found(where, f"run has no field {field!r}", suggestion)
+            elif root in _ITEM_ROOTS and item != "yes":
+                self._found(where, *_no_item(str(root), item))
+        for where, target in targets:
+            self._check_target(owner, target, where)
+        return None if faults else template
+
+    # --- tasks that refer to tasks ------------------------------------------------------------
+
+    def _check_target(self, owner: str, target: str, place: Place) -> None:
+        """Whether `owner` may wait for `target`; if so, it does."""
+        stands_for = self._owners.get(target)
+        if target not in self._tasks:
+            self._found(place, f"there is no task {target!r}", self._similar(target))
+        elif target == owner:
+            self._found(
+                place,
+                "a task cannot wait for itself, nor use its own output",
+                "refer to another task",
+            )
+        elif stands_for is not None:
+            instead = f"refer to {stands_for!r}: it gives the output of {target!r} when it fails"
+            self._found(
+                place,
+                f"{target!r} runs only as the fallback of {stands_for!r}",
+                "remove the reference" if owner == stands_for else instead,
+            )
+        elif owner and self._owners.get(owner) == target:
+            self._found(
+                place,
+                f"{owner!r} is the fallback of {target!r}, which has no output when it fails",
+                "use what the failed task used",
+            )
+        elif owner:
+            self._needs[owner][target] = None
+
+    def _check_fallback(self, name: str, fallback: str) -> None:
+        place = ("tasks", name, "on_error", "fallback")
+        if fallback not in self._tasks:
+            self._found(place, f"there is no task {fallback!r}", self._similar(fallback))
+        elif fallback == name:
+            self._found(
+                place,
+                "a task cannot be its own fallback",
+                "use retry to try again, or name another task",
+            )
+        elif self._owners[fallback] != name:
+            other = self._owners[fallback]
+            message = f"{fallback!r} is the fallback of {other!r} already"
+            self._found(place, message, "give each of the two a fallback of its own")
+        elif _fallback_of(self._tasks[fallback]) is not None:
+            self._found(
+                ("tasks", fallback, "on_error"),
+                f"{fallback!r} is the fallback of {name!r} and cannot have a fallback itself",
+                "use fail or continue here",
+            )
+
+    def _check_cycles(self) -> None:
+        waits = {name: dict(needs) for name, needs in self._needs.items()}
+        for fallback, owner in self._owners.items():
+            if fallback in waits:
+                waits[owner][fallback] = None
+        for circle in _circles(waits):
+            self._found(
+                ("tasks", circle[0]),
+                f"these tasks wait for each other in a circle: {' -> '.join(circle)}",
+                "remove one of these references",
+            )
+
+    def _similar(self, name: str) -> str:
+        known = list(self._tasks)
+        more = ", …" if len(known) > _NAMES_SHOWN_MAX else ""
+        listed = f"the tasks are {', '.join(known[:_NAMES_SHOWN_MAX])}{more}"
+        return did_you_mean(name, known) or listed
+
+
+def _fallback_of(task: Mapping[str, Json]) -> str | None:
+    on_error = task.get("on_error")
+    fallback: Any = on_error.get("fallback") if isinstance(on_error, Mapping) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - JSON as it was written
+    return fallback if isinstance(fallback, str) else None
+
+
+def _wrapped(text: str) -> str | None:
+    """The same text as an expression, if there is none in it yet."""
+    return f'write "${{ {text.strip()} }}"' if text.strip() and "${" not in text else None
+
+
+def _no_item(root: str, item: str) -> tuple[str, str]:
+    if item == "before":
+        return (
+            f"{root!r} is not known here: this is evaluated once, before the first item",
+            "use it in input, or filter the list: ${ input.items.filter(i, i.size > 0) }",
+        )
+    return (
+        f"{root!r} is known only in the input of a task with foreach",
+        "add foreach to the task, or refer to something else",
+    )
+
+
+def _circles(waits: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """Circles among tasks, no task in two of them; each begins and ends with its first task."""
+    rest = {name: list(needs) for name, needs in waits.items()}
+    order = {name: position for position, name in enumerate(waits)}
+    found: list[list[str]] = []
+    while True:
+        try:
+            TopologicalSorter(rest).prepare()
+        except CycleError as error:
+            circle = cast("list[str]", error.args[1])[:0:-1]  # it lists who is waited for first
+            start = circle.index(min(circle, key=lambda name: order[name]))
+            found.append([*circle[start:], *circle[:start], circle[start]])
+            rest = {
+                name: [need for need in needs if need not in circle]
+                for name, needs in rest.items()
+                if name not in circle
+            }
+        else:
+            return sorted(found, key=lambda circle: order[circle[0]])

@@ -1,0 +1,77 @@
+"""The JSON Schema of a workflow's input (draft 2020-12), compiled once. Fetches nothing."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import jsonschema_rs
+
+from dalsegno_bus.errors import UsageError
+from dalsegno_bus.messages import Json, Problem
+from dalsegno_orchestrator.workflow.formula import is_claim
+from dalsegno_orchestrator.workflow.shape import dotted
+
+_MESSAGE_CHARACTERS_MAX: Final = 300
+
+
+class SchemaInvalid(UsageError):
+    """This is no JSON Schema, or one that refers to another document; mend it."""
+
+    code = "schema"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class InputSchema:
+    """Tells what is wrong with an input.
+
+    Raises:
+        SchemaInvalid: `schema` is no JSON Schema; the error says where.
+    """
+
+    def __init__(self, schema: Mapping[str, Json]) -> None:
+        self._validator: jsonschema_rs.Draft202012Validator | None = None
+        if not schema:
+            return  # anything goes
+        try:
+            self._validator = jsonschema_rs.Draft202012Validator(dict(schema), offline=True)
+        except jsonschema_rs.ValidationError as error:
+            place = dotted(("input", *error.instance_path))
+            raise SchemaInvalid(place, _short(error.message)) from None
+        except (ValueError, jsonschema_rs.ReferencingError) as error:
+            raise SchemaInvalid("input", _short(str(error))) from None
+
+    def problems(self, value: Json) -> list[Problem]:
+        """Every fault of `value`, each with its path (`input.sources.0`); empty if it fits.
+
+        A value that travels by reference is not looked into.
+        """
+        if self._validator is None:
+            return []
+        try:
+            return [
+                Problem(message=_short(error.message), path=dotted(("input", *error.instance_path)))
+                for error in self._validator.iter_errors(value)
+                if not is_claim(_at(value, error.instance_path))
+            ]
+        except ValueError as error:
+            return [Problem(message=f"this is not JSON: {_short(str(error))}", path="input")]
+
+
+def _at(value: Json, path: list[str | int]) -> Any:
+    for key in path:
+        value = value[key]
+    return value
+
+
+def _short(message: str) -> str:
+    line = message.splitlines()[0] if message else "it does not fit"
+    if len(line) <= _MESSAGE_CHARACTERS_MAX:
+        return line
+    half = _MESSAGE_CHARACTERS_MAX // 2  # the value comes first and what is wrong with it last
+    return f"{line[:half]} … {line[-half:]}"
