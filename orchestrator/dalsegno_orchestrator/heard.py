@@ -1,14 +1,14 @@
 """What came in: deliveries, decoded once, with what the pipeline needs to know of each."""
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
 from dalsegno_bus.bus import Delivery
 from dalsegno_bus.codec import REPLY_TO, decode, message_id_of
-from dalsegno_bus.errors import DecodeFailed
+from dalsegno_bus.errors import DecodeFailed, UsageError
 from dalsegno_bus.ids import RunId, workflow_id
 from dalsegno_bus.messages import (
     CancelRun,
@@ -20,6 +20,10 @@ from dalsegno_bus.messages import (
     SignalRun,
     StartRun,
 )
+from dalsegno_bus.subjects import Subjects
+
+BODY_BYTES_MAX: Final = 512 * 1024
+"""Our own clients and agents send far less: they check large values in."""
 
 _INBOX: TypeAdapter[Inbox] = TypeAdapter(Inbox)
 
@@ -44,22 +48,25 @@ class Heard:
         return UUID(self.delivery.subject.rpartition(".")[2])
 
 
-def hear(delivery: Delivery) -> Heard:
-    """Decode a delivery. A message must be about the run that its subject names."""
+def hear(delivery: Delivery, subjects: Subjects) -> Heard:
+    """Decode a delivery. A message must have come on the very subject that it belongs to.
+
+    So nobody reports in the name of another agent, and no message reaches a wrong partition.
+    """
+    if len(delivery.body) > BODY_BYTES_MAX:
+        fault = (
+            f"oversized: {len(delivery.body)} bytes, at most {BODY_BYTES_MAX} are read; "
+            "large values travel by reference"
+        )
+        return Heard(delivery=delivery, message=None, fault=fault)
     try:
         message = decode(_INBOX, delivery.body)
-    except DecodeFailed as error:
+        subject = _subject_of(message, subjects)
+    except (DecodeFailed, UsageError) as error:
         return Heard(delivery=delivery, message=None, fault=str(error))
-    named = delivery.subject.rpartition(".")[2]
-    about = _stream_of(message)
-    if str(about) != named:
-        fault = f"the message is about {about}, its subject about {named!r}"
+    if subject != delivery.subject:
+        fault = f"a {message.kind} like this belongs on {subject}, it came on {delivery.subject}"
         return Heard(delivery=delivery, message=None, fault=fault)
-    if isinstance(message, CompletedReport | FailedReport | ContextReport):
-        agent = delivery.subject.rsplit(".", 2)[1]
-        if agent != message.agent:
-            fault = f"agent {agent!r} reports in the name of {message.agent!r}"
-            return Heard(delivery=delivery, message=None, fault=fault)
     headers = delivery.headers
     return Heard(
         delivery=delivery,
@@ -79,10 +86,16 @@ def run_of(heard: Heard) -> RunId | None:
             return message.run_id
 
 
-def _stream_of(message: Inbox) -> UUID:
-    if isinstance(message, RegisterWorkflow):
-        return workflow_id(str(message.definition.get("workflow", "")))
-    return message.run_id
+def _subject_of(message: Inbox, subjects: Subjects) -> str:
+    match message:
+        case RegisterWorkflow():
+            return subjects.request(workflow_id(str(message.definition.get("workflow", ""))))
+        case StartRun() | SignalRun() | CancelRun():
+            return subjects.request(message.run_id)
+        case CompletedReport() | FailedReport() | ContextReport():
+            return subjects.report(message.agent, message.run_id)
+        case _:
+            assert_never(message)
 
 
 def _author(message: Inbox) -> str:

@@ -18,7 +18,7 @@ from dalsegno_bus.errors import Unavailable, VersionConflict
 from dalsegno_bus.ids import RunId
 from dalsegno_bus.logs import log
 from dalsegno_bus.messages import RegisterWorkflow, StartRun
-from dalsegno_bus.subjects import partition_of
+from dalsegno_bus.subjects import Subjects
 from dalsegno_orchestrator.batch import Batch
 from dalsegno_orchestrator.decisions import Decisions, Undecidable, Work
 from dalsegno_orchestrator.directory import Directory
@@ -53,13 +53,13 @@ class Pipeline:
         registry: Registry,
         directory: Directory,
         now: Callable[[], datetime],
-        partitions: int,
+        subjects: Subjects,
     ) -> None:
         self._store = store
         self._outbox = outbox
         self._registry = registry
         self._now = now
-        self._partitions = partitions
+        self._subjects = subjects
         self.runs = Runs(store, registry, directory)
         self.timers = Timers()
         self._decisions = Decisions(registry=registry, directory=directory, runs=self.runs)
@@ -68,7 +68,7 @@ class Pipeline:
 
     async def recover(self) -> int:
         """Load what is open, send again what is under way; return how many runs are open."""
-        opened = await asyncio.to_thread(self._store.open_runs, range(self._partitions))
+        opened = await asyncio.to_thread(self._store.open_runs, range(self._subjects.partitions))
         await self._load([RunId(entry.run_id) for entry in opened])
         await self.send_again(self.runs)
         return len(self.runs)
@@ -94,7 +94,7 @@ class Pipeline:
         A conflict or an unreachable store throws away what was decided and decides again from
         what is stored; nothing was acknowledged, so nothing is lost.
         """
-        heard = [hear(delivery) for delivery in deliveries]
+        heard = [hear(delivery, self._subjects) for delivery in deliveries]
         for one in heard:
             if isinstance(one.message, RegisterWorkflow):  # each reads what the one before wrote
                 await self._do(Work(heard=[one]))
@@ -201,7 +201,7 @@ class Pipeline:
                 continue
             due = run.next_look()
             if self.timers.arm(run.id, due) or run.id in batch.started:
-                partition = partition_of(run.id, self._partitions)
+                partition = self._subjects.partition(run.id)
                 opened.append(OpenRun(run_id=run.id, partition=partition, due_at=due))
         if not (batch.sealed or opened or closed):
             return

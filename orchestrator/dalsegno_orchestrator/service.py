@@ -65,7 +65,7 @@ class Orchestrator:
             registry=Registry(store),
             directory=self._directory,
             now=now,
-            partitions=settings.partitions,
+            subjects=self._subjects,
         )
         self._backlog: deque[Delivery] = deque()
         self._changed: AgentsChanged | None = None

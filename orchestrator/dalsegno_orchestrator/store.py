@@ -67,6 +67,7 @@ class Store:
 
     Raises:
         SettingsError: The URL is of another kind.
+        Unavailable: The database cannot be reached.
     """
 
     def __init__(self, url: str, *, namespace: str) -> None:
@@ -78,7 +79,8 @@ class Store:
         elif scheme in {"postgresql", "postgres"}:
             from dalsegno_orchestrator.postgres import open_recorder  # an image may have no driver
 
-            self._recorder = open_recorder(url, table)
+            with _errors(url):
+                self._recorder = open_recorder(url, table)
         else:
             raise SettingsError(
                 f"DALSEGNO_STORE_URL={url!r}: use sqlite:///file.db or postgresql://…"
@@ -183,7 +185,11 @@ def _errors(url: str) -> Generator[None]:
     except IntegrityError as error:
         raise VersionConflict(f"somebody else appended first: {error}") from error
     except PersistenceError as error:
-        raise Unavailable(f"the event store {_without_password(url)} failed: {error}") from error
+        shown = _without_password(url)
+        raise Unavailable(
+            f"the event store {shown} does not answer ({error}); is the database running, and is "
+            "DALSEGNO_STORE_URL right?"
+        ) from error
 
 
 def _without_password(url: str) -> str:

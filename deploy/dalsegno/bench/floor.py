@@ -142,22 +142,19 @@ class _Saga:
                 news.append(self._accepted(delivery, stream))
                 partition = self._subjects.partition(stream)
                 opened.append(OpenRun(run_id=stream, partition=partition, due_at=utc_now()))
+            elif b"start-run" in delivery.body:  # a client that asks again
+                news.append(self._accepted(delivery, stream))
+                continue
             else:
                 task = int(orjson.loads(delivery.body)["task_id"][1:])
                 self._done[run] = task + 1
-                rows.append(
-                    _row(stream, 2 * task + 3, "task-completed.v1", self._rows.completed)
-                )
+                rows.append(_row(stream, 2 * task + 3, "task-completed.v1", self._rows.completed))
             task = self._done[run]
             if task < TASKS:
-                rows.append(
-                    _row(stream, 2 * task + 2, "task-assigned.v1", self._rows.assigned)
-                )
+                rows.append(_row(stream, 2 * task + 2, "task-assigned.v1", self._rows.assigned))
                 commands.append(self._command(run, stream, task))
             else:
-                rows.append(
-                    _row(stream, 2 * TASKS + 2, "run-completed.v1", self._rows.ended)
-                )
+                rows.append(_row(stream, 2 * TASKS + 2, "run-completed.v1", self._rows.ended))
                 news.append(self._ended(stream))
                 closed.append(stream)
         if len(rows) <= INLINE_ROWS_MAX:
@@ -186,9 +183,7 @@ class _Saga:
     def _accepted(self, delivery: Delivery, stream: UUID) -> Outgoing:
         headers = delivery.headers
         reply = Accepted(run_id=RunId(stream), workflow="bench-chain", version=1, status="running")
-        answer = headers_of(
-            reply.kind, message_id="0" * 24, source="orchestrator", at=utc_now()
-        )
+        answer = headers_of(reply.kind, message_id="0" * 24, source="orchestrator", at=utc_now())
         answer[REQUEST_ID] = headers.get(MESSAGE_ID, "")
         return Outgoing(headers.get(REPLY_TO, ""), encode(reply), answer)
 

@@ -41,43 +41,50 @@ def check(document: Mapping[str, Json]) -> tuple[WorkflowDefinition | None, list
 
     The definition is None exactly if there are problems. Faults of shape come first.
     """
+    if not _is_readable(document, DEPTH_MAX):
+        message = f"every key must be text, and nothing may be nested more than {DEPTH_MAX} deep"
+        return None, [Problem(message=message, suggestion="put keys in quotes")]
     problems = list(_not_json(document, ()))
-    if problems:
-        return None, problems
     definition = None
     try:
         definition = WorkflowDefinition.model_validate(document)
     except ValidationError as error:
-        problems = problems_of(error, known_keys)
+        problems += problems_of(error, known_keys)
     problems += _meaning(document)
     return (None, problems) if problems else (definition, [])
 
 
-def _not_json(value: Json, place: Place) -> Iterator[Problem]:
-    """What no JSON document can hold: dates and other objects, NaN, endless nesting."""
-    path = dotted(place)
-    if len(place) > DEPTH_MAX:
-        yield Problem(
-            message=f"this is nested more than {DEPTH_MAX} deep", path=path, suggestion="flatten it"
+def _is_readable(value: Json, depth: int) -> bool:
+    """Whether the other checks can walk through it."""
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[Any, Json]", value)
+        return depth > 0 and all(
+            isinstance(key, str) and _is_readable(field, depth - 1) for key, field in fields.items()
         )
-    elif isinstance(value, Mapping):
-        for key, field in cast("Mapping[Any, Json]", value).items():
-            if not isinstance(key, str):
-                yield Problem(
-                    message=f"the key {key!r} is not text", path=path, suggestion=f'write "{key}"'
-                )
-            yield from _not_json(field, (*place, str(key)))
+    if isinstance(value, (list, tuple)):
+        items = cast("Sequence[Json]", value)
+        return depth > 0 and all(_is_readable(item, depth - 1) for item in items)
+    return True
+
+
+def _not_json(value: Json, place: Place) -> Iterator[Problem]:
+    """What no JSON document can hold: dates and other objects, infinite numbers."""
+    if isinstance(value, Mapping):
+        for key, field in cast("Mapping[str, Json]", value).items():
+            yield from _not_json(field, (*place, key))
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(cast("Sequence[Json]", value)):
             yield from _not_json(item, (*place, index))
     elif isinstance(value, float) and not math.isfinite(value):
         yield Problem(
-            message=f"{value} is no number in JSON", path=path, suggestion=f'write "{value}"'
+            message=f"{value} is no number in JSON",
+            path=dotted(place),
+            suggestion=f'write "{value}"',
         )
     elif value is not None and not isinstance(value, (bool, int, float, str)):
         yield Problem(
             message=f"a {type(value).__name__} cannot be part of a workflow",
-            path=path,
+            path=dotted(place),
             suggestion="write it as text",
         )
 
@@ -108,7 +115,7 @@ def _schema_problems(schema: Mapping[str, Json]) -> Iterator[Problem]:
         yield Problem(
             message=f"this is not a JSON Schema: {error.reason}",
             path=error.path,
-            suggestion="see json-schema.org, draft 2020-12",
+            suggestion=error.suggestion,
         )
 
 
@@ -129,7 +136,7 @@ def _kind_problems(place: Place, task: Mapping[str, Json]) -> Iterator[Problem]:
         )
     elif kinds and kinds[0] != "capability":
         yield from _keys_without_agent(place, task, kinds[0])
-    if task.get("max_parallel") is not None and task.get("foreach") is None:
+    elif task.get("max_parallel") is not None and task.get("foreach") is None:
         yield Problem(
             message="max_parallel limits the items of a foreach, and there is none",
             path=dotted((*place, "max_parallel")),

@@ -23,8 +23,8 @@ class Functions:
     """The functions of one evaluation, and the faults that they found."""
 
     NAMES: Final = frozenset(
-        {"_add", "_chunks", "_divide", "_flat", "_keys", "_multiply", "_remainder", "_string"}
-        | {"_subtract"}
+        {"_add", "_chunks", "_divide", "_flat", "_keys", "_multiply", "_remainder", "_size"}
+        | {"_string", "_subtract"}
     )
 
     def __init__(self) -> None:
@@ -81,6 +81,12 @@ class Functions:
         if isinstance(left, float) or isinstance(right, float):
             return math.fmod(left, right) if math.isfinite(left) else math.nan
         return self._bounded(left - right * _quotient(left, right))
+
+    def size(self, value: Any) -> Any:
+        """Characters of a text (the library counts bytes), items of a list, fields of an object."""
+        if isinstance(value, (str, list, dict, bytes)):
+            return len(cast("str | list[Any]", value))
+        return self._fail(f"{kind_of(value)} has no size; only text, lists and objects have one")
 
     def string(self, value: Any) -> Any:
         """The text of a number, a truth value, bytes, a moment or a duration; text as it is."""

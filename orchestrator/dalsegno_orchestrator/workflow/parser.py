@@ -256,8 +256,8 @@ class _Parser:
     def _method(self, owner: _Node, name: str) -> _Node:
         if name in MACROS:
             return self._macro(owner, name)
-        if name == "size" and owner.path is not None and self._take(")"):
-            return _Node(self._read(owner.path, "size"))
+        if name == "size" and self._take(")"):
+            return self._size_of(owner)
         arguments = self._arguments(")")
         self._check_call(name, len(arguments), METHODS, is_method=True)
         return _Node(f"{self._text(owner)}.{name}({', '.join(arguments)})")
@@ -267,9 +267,12 @@ class _Parser:
             raise SyntaxFault("size(…) needs a value")
         node = self._expression()
         self._expect(")")
+        return self._size_of(node)
+
+    def _size_of(self, node: _Node) -> _Node:
         if node.path is not None:
             return _Node(self._read(node.path, "size"))
-        return _Node(f"size({node.text})")
+        return _Node(f"{'size' if node.is_list else '_size'}({node.text})")
 
     def _has(self) -> _Node:
         node = self._expression()

@@ -8,9 +8,10 @@ import jsonschema_rs
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.messages import Json, Problem
 from dalsegno_orchestrator.workflow.formula import is_claim
-from dalsegno_orchestrator.workflow.shape import dotted
+from dalsegno_orchestrator.workflow.shape import did_you_mean, dotted
 
 _MESSAGE_CHARACTERS_MAX: Final = 300
+_TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
 
 
 class SchemaInvalid(UsageError):
@@ -18,10 +19,11 @@ class SchemaInvalid(UsageError):
 
     code = "schema"
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
+    def __init__(self, path: str, reason: str, suggestion: str | None = None) -> None:
+        super().__init__(path, reason, suggestion)
         self.path = path
         self.reason = reason
+        self.suggestion = suggestion
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
@@ -41,8 +43,7 @@ class InputSchema:
         try:
             self._validator = jsonschema_rs.Draft202012Validator(dict(schema), offline=True)
         except jsonschema_rs.ValidationError as error:
-            place = dotted(("input", *error.instance_path))
-            raise SchemaInvalid(place, _short(error.message)) from None
+            raise _invalid(error) from None
         except (ValueError, jsonschema_rs.ReferencingError) as error:
             raise SchemaInvalid("input", _short(str(error))) from None
 
@@ -54,13 +55,22 @@ class InputSchema:
         if self._validator is None:
             return []
         try:
-            return [
+            problems = [
                 Problem(message=_short(error.message), path=dotted(("input", *error.instance_path)))
                 for error in self._validator.iter_errors(value)
                 if not is_claim(_at(value, error.instance_path))
             ]
         except ValueError as error:
             return [Problem(message=f"this is not JSON: {_short(str(error))}", path="input")]
+        return sorted(problems, key=lambda problem: (problem.path, problem.message))
+
+
+def _invalid(error: jsonschema_rs.ValidationError) -> SchemaInvalid:
+    place = ("input", *error.instance_path)
+    if place[-1] == "type" and isinstance(error.instance, str):
+        suggestion = did_you_mean(error.instance, _TYPES) or f"use {', '.join(_TYPES)}"
+        return SchemaInvalid(dotted(place), f"there is no type {error.instance!r}", suggestion)
+    return SchemaInvalid(dotted(place), _short(error.message), "see json-schema.org, 2020-12")
 
 
 def _at(value: Json, path: list[str | int]) -> Any:

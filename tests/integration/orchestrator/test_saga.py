@@ -1,0 +1,364 @@
+"""The saga at work: real orchestrator, real workers, real store; in memory and over NATS."""
+
+import asyncio
+import base64
+from itertools import pairwise
+
+import pytest
+from pydantic import BaseModel
+
+from dalsegno_agents import Agent, TaskContext, TaskRetry
+from dalsegno_bus.bus import Outgoing
+from dalsegno_bus.codec import encode
+from dalsegno_bus.errors import RunRejected
+from dalsegno_bus.ids import RunId, new_run_id
+from dalsegno_bus.messages import CompletedReport, DeadLetter, StartRun
+from dalsegno_bus.topology import Consumer, dead_letters
+from dalsegno_orchestrator.history import seal
+from dalsegno_orchestrator.workflow.events import RunStarted, SignalReceived, TaskCompleted
+from support.world import SECONDS_MAX, World
+
+
+class Number(BaseModel):
+    value: int
+
+
+def adder(name: str = "adder", *, fail_first: int = 0) -> Agent[None]:
+    """An agent that adds one, after so many failures."""
+    agent: Agent[None] = Agent(name, deps=None, concurrency=8)
+    failures = [fail_first]
+
+    @agent.handles("add")
+    async def add(number: Number, context: TaskContext[None]) -> Number:
+        del context
+        if failures[0]:
+            failures[0] -= 1
+            raise TaskRetry("not yet", after_seconds=0)
+        return Number(value=number.value + 1)
+
+    return agent
+
+
+CHAIN = {
+    "one": {"capability": "add", "input": "${ input }"},
+    "two": {"capability": "add", "input": "${ tasks.one }"},
+}
+FAST_RETRY = {"max_attempts": 3, "delay": "10ms", "jitter": 0}
+
+
+async def test_a_chain_runs_to_its_end_and_every_step_is_in_the_history(world: World) -> None:
+    async with world.orchestrator(), world.worker(adder()):
+        await world.register("chain", CHAIN, output="${ tasks.two.value }")
+        accepted = await world.client.start("chain", {"value": 1})
+        ended = await world.result(accepted.run_id)
+    assert (ended.status, ended.output) == ("completed", 3)
+    assert world.kinds(accepted.run_id) == [
+        "run-started",
+        "task-assigned",
+        "task-completed",
+        "task-assigned",
+        "task-completed",
+        "run-completed",
+    ]
+
+
+async def test_every_event_says_who_and_why_and_is_chained_to_the_one_before(world: World) -> None:
+    async with world.orchestrator(), world.worker(adder()):
+        await world.register("chain", CHAIN)
+        accepted = await world.client.start("chain", {"value": 1}, requested_by="ada")
+        await world.result(accepted.run_id)
+    history = world.history(accepted.run_id)
+    assert history[0].by == "client:ada"
+    completed = next(r for r in history if isinstance(r.event, TaskCompleted))
+    assert completed.by.startswith("agent:adder/")
+    assert all(recorded.cause for recorded in history)
+    for before, after in pairwise(history):
+        assert after.previous == before.digest
+
+
+async def test_accepted_means_that_it_is_in_the_event_store(world: World) -> None:
+    async with world.orchestrator():
+        await world.register("chain", CHAIN)
+        accepted = await world.client.start("chain", {"value": 1})
+        assert isinstance(world.history(accepted.run_id)[0].event, RunStarted)
+
+
+async def test_a_repeated_start_is_the_same_run(world: World) -> None:
+    async with world.orchestrator(), world.worker(adder()):
+        await world.register("chain", CHAIN)
+        first = await world.client.start("chain", {"value": 1}, key="monday")
+        again = await world.client.start("chain", {"value": 1}, key="monday")
+        await world.result(first.run_id)
+        after = await world.client.start("chain", {"value": 1}, key="monday")
+    assert first.run_id == again.run_id == after.run_id
+    assert after.status == "completed"
+    assert world.kinds(first.run_id).count("run-started") == 1
+
+
+async def test_what_cannot_start_is_refused_with_every_reason(world: World) -> None:
+    async with world.orchestrator():
+        with pytest.raises(RunRejected, match="no workflow 'nothing' is registered"):
+            await world.client.start("nothing", {})
+        schema = {"type": "object", "required": ["value"]}
+        await world.register("strict", CHAIN, input=schema)
+        with pytest.raises(RunRejected, match="value"):
+            await world.client.start("strict", {"other": 1})
+        with pytest.raises(RunRejected, match="no version 7"):
+            await world.client.start("strict", {"value": 1}, version=7)
+
+
+async def test_registering_again_is_the_same_version_and_another_content_is_refused(
+    world: World,
+) -> None:
+    async with world.orchestrator():
+        await world.register("chain", CHAIN)
+        await world.register("chain", CHAIN)
+        with pytest.raises(RunRejected, match="version 2"):
+            await world.register("chain", {"one": {"capability": "other"}})
+
+
+async def test_a_bad_definition_is_refused_with_all_its_faults(world: World) -> None:
+    async with world.orchestrator():
+        with pytest.raises(RunRejected) as caught:
+            await world.register("bad", {"a": {"capability": "x", "after": ["b"], "tineout": 3}})
+    assert len(caught.value.reasons) == 2
+
+
+async def test_a_failing_task_is_tried_again_until_it_succeeds(world: World) -> None:
+    async with world.orchestrator(), world.worker(adder(fail_first=2)):
+        await world.register(
+            "chain", {"one": {"capability": "add", "input": "${ input }", "retry": FAST_RETRY}}
+        )
+        accepted = await world.client.start("chain", {"value": 1})
+        ended = await world.result(accepted.run_id)
+    assert ended.status == "completed"
+    assert world.kinds(accepted.run_id).count("task-failed") == 2
+
+
+async def test_an_input_that_no_model_fits_fails_for_good_and_names_the_field(
+    world: World,
+) -> None:
+    async with world.orchestrator(), world.worker(adder()):
+        await world.register("chain", CHAIN)
+        accepted = await world.client.start("chain", {"value": "many"})
+        ended = await world.result(accepted.run_id)
+    assert ended.status == "failed"
+    assert ended.error is not None
+    assert "value" in ended.error.message
+    assert world.kinds(accepted.run_id).count("task-assigned") == 1
+
+
+async def test_a_task_waits_visibly_for_an_agent_and_goes_on_when_one_joins(world: World) -> None:
+    async with world.orchestrator():
+        await world.register("chain", CHAIN)
+        accepted = await world.client.start("chain", {"value": 1})
+        assert world.kinds(accepted.run_id)[-1] == "task-parked"
+        async with world.worker(adder()):
+            ended = await world.result(accepted.run_id)
+    assert ended.status == "completed"
+
+
+async def test_a_new_orchestrator_goes_on_where_the_last_one_fell(world: World) -> None:
+    async with world.worker(adder()):
+        async with world.orchestrator():
+            await world.register(
+                "pause", {"ok": {"wait": {"signal": "go"}}, **CHAIN}, output="${ tasks.two.value }"
+            )
+            accepted = await world.client.start("pause", {"value": 1})
+            await world.until_recorded(accepted.run_id, "task-completed", 2)
+        async with world.orchestrator():
+            await world.client.signal(accepted.run_id, "go")
+            ended = await world.result(accepted.run_id)
+    assert ended.output == 3
+
+
+async def test_messages_sent_while_no_orchestrator_runs_are_not_lost(world: World) -> None:
+    release = asyncio.Event()
+    slow: Agent[None] = Agent("slow", deps=None)
+
+    @slow.handles("add")
+    async def add(number: Number, context: TaskContext[None]) -> Number:
+        del context
+        await release.wait()
+        return Number(value=number.value + 1)
+
+    async with world.worker(slow):
+        async with world.orchestrator():
+            await world.register("chain", CHAIN)
+            accepted = await world.client.start("chain", {"value": 1})
+            await world.until_recorded(accepted.run_id, "task-assigned")
+        release.set()
+        async with world.orchestrator():
+            ended = await world.result(accepted.run_id)
+    assert ended.status == "completed"
+
+
+async def test_tasks_of_an_agent_that_died_go_to_another(world: World) -> None:
+    stuck: Agent[None] = Agent("a-stuck", deps=None)
+
+    @stuck.handles("add")
+    async def never(number: Number, context: TaskContext[None]) -> Number:
+        del number, context
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with world.orchestrator():
+        await world.register("chain", CHAIN)
+        async with world.worker(stuck):
+            accepted = await world.client.start("chain", {"value": 1})
+            await world.until_recorded(accepted.run_id, "task-assigned")
+        async with world.worker(adder("b-well")):
+            ended = await world.result(accepted.run_id)
+    assert ended.status == "completed"
+    assert "task-rerouted" in world.kinds(accepted.run_id)
+
+
+async def test_a_large_value_travels_by_reference_and_arrives_whole(world: World) -> None:
+    class Text(BaseModel):
+        text: str
+        size: int = 0
+
+    big: Agent[None] = Agent("big", deps=None)
+
+    @big.handles("grow")
+    async def grow(text: Text, context: TaskContext[None]) -> Text:
+        del context
+        return Text(text=text.text * 2, size=len(text.text))
+
+    tasks = {
+        "one": {"capability": "grow", "input": "${ input }"},
+        "two": {"capability": "grow", "input": "${ tasks.one }", "when": "${ tasks.one.size > 5 }"},
+    }
+    async with world.orchestrator(), world.worker(big):
+        await world.register("grow", tasks, output="${ tasks.two.size }")
+        accepted = await world.client.start("grow", {"text": "x" * 100_000})
+        ended = await world.result(accepted.run_id)
+    assert ended.output == 200_000
+    assert all(len(encode(r.event)) < 20_000 for r in world.history(accepted.run_id))
+
+
+async def test_cancelling_ends_a_run_and_its_queued_attempts_are_taken_back(world: World) -> None:
+    async with world.orchestrator():
+        await world.register("chain", CHAIN)
+        async with world.worker(adder()):
+            await world.until_known("adder")
+        accepted = await world.client.start("chain", {"value": 1})
+        await world.until_recorded(accepted.run_id, "task-assigned")
+        await world.client.cancel(accepted.run_id, reason="enough")
+        ended = await world.result(accepted.run_id)
+        assert ended.status == "cancelled"
+        with pytest.raises(RunRejected, match="nothing waits"):
+            await world.client.signal(accepted.run_id, "late")
+
+
+async def test_a_signal_that_is_sent_twice_counts_once(world: World) -> None:
+    async with world.orchestrator():
+        await world.register(
+            "wait", {"a": {"wait": {"signal": "go"}}, "b": {"wait": {"signal": "x"}}}
+        )
+        accepted = await world.client.start("wait")
+        await world.client.signal(accepted.run_id, "go", {"n": 1})
+        await world.client.signal(accepted.run_id, "x")
+        await world.result(accepted.run_id)
+    signals = [r for r in world.history(accepted.run_id) if isinstance(r.event, SignalReceived)]
+    assert len(signals) == 2
+
+
+async def test_a_writer_from_elsewhere_makes_the_batch_be_decided_again(world: World) -> None:
+    async with world.orchestrator():
+        await world.register("wait", {"a": {"wait": {"signal": "go"}}})
+        accepted = await world.client.start("wait")
+        last = world.history(accepted.run_id)[-1]
+        foreign = SignalReceived(signal="other", message_id="elsewhere")
+        world.store.append(
+            [
+                seal(
+                    accepted.run_id,
+                    last.version + 1,
+                    foreign,
+                    at=last.at,
+                    by="test",
+                    cause="test",
+                    previous=last.digest,
+                )
+            ]
+        )
+        await world.client.signal(accepted.run_id, "go")
+        ended = await world.result(accepted.run_id)
+    assert ended.status == "completed"
+    assert world.kinds(accepted.run_id).count("signal-received") == 2
+
+
+BAD_BODIES = {
+    "no JSON": b"\xff\x00 not json",
+    "an unknown kind": b'{"kind": "dance.v1"}',
+    "a wrong version": b'{"kind": "start-run.v99", "run_id": "x"}',
+    "an unknown field": None,
+    "about another run": None,
+    "oversized": b'{"kind": "start-run.v1", "input": "' + b"x" * 600_000 + b'"}',
+}
+
+
+@pytest.mark.parametrize("fault", BAD_BODIES)
+async def test_what_nobody_can_use_becomes_a_dead_letter_and_the_rest_goes_on(
+    world: World, fault: str
+) -> None:
+    run_id = new_run_id()
+    start = StartRun(run_id=run_id, workflow="chain", input={"value": 1})
+    body = BAD_BODIES[fault]
+    if fault == "an unknown field":
+        body = encode(start).replace(b'"workflow"', b'"surprise":1,"workflow"')
+    if fault == "about another run":
+        body = encode(start.model_copy(update={"run_id": new_run_id()}))
+    assert body is not None
+    async with world.orchestrator(), world.worker(adder()):
+        await world.register("chain", CHAIN)
+        await world.bus.store([Outgoing(world.subjects.request(run_id), body)])
+        accepted = await world.client.start("chain", {"value": 1})
+        await world.result(accepted.run_id)
+        letter = await _dead_letter(world)
+    assert letter.reason
+    assert body.startswith(base64.b64decode(letter.body_base64))
+    assert world.history(run_id) == []
+
+
+async def test_a_report_in_another_agents_name_has_no_effect(world: World) -> None:
+    async with world.orchestrator():
+        await world.register("chain", CHAIN)
+        async with world.worker(adder()):
+            await world.until_known("adder")
+        accepted = await world.client.start("chain", {"value": 1})
+        await world.until_recorded(accepted.run_id, "task-assigned")
+        forged = CompletedReport(
+            run_id=accepted.run_id,
+            task_id="one",
+            attempt=1,
+            agent="adder",
+            replica="x",
+            output={"value": 99},
+        )
+        subject = world.subjects.report("intruder", accepted.run_id)
+        await world.bus.store([Outgoing(subject, encode(forged))])
+        letter = await _dead_letter(world)
+    assert "belongs on" in letter.reason
+    assert "task-completed" not in world.kinds(accepted.run_id)
+
+
+async def test_a_report_on_a_run_that_does_not_exist_becomes_a_dead_letter(world: World) -> None:
+    stray = RunId(new_run_id())
+    report = CompletedReport(
+        run_id=stray, task_id="one", attempt=1, agent="adder", replica="x", output=None
+    )
+    async with world.orchestrator():
+        await world.register("chain", CHAIN)
+        await world.bus.store([Outgoing(world.subjects.report("adder", stray), encode(report))])
+        letter = await _dead_letter(world)
+    assert "no run" in letter.reason
+
+
+async def _dead_letter(world: World) -> DeadLetter:
+    stream = dead_letters(world.subjects)
+    consumer = Consumer(stream=stream, name="test", patterns=stream.subjects, ack_wait_seconds=30)
+    async with asyncio.timeout(SECONDS_MAX), world.bus.pull([consumer], ahead=10) as pull:
+        (delivery, *_) = await pull.batch(limit=10)
+        return DeadLetter.model_validate_json(delivery.body)
