@@ -158,6 +158,12 @@ class References:
                 "a task cannot be its own fallback",
                 "use retry to try again, or name another task",
             )
+        elif self._tasks[name].get("foreach") is not None:
+            self._found(
+                place,
+                "one fallback cannot stand in for the items of a foreach",
+                "use on_error: continue, which makes the output of a failed item null",
+            )
         elif self._owners[fallback] != name:
             other = self._owners[fallback]
             message = f"{fallback!r} is the fallback of {other!r} already"
