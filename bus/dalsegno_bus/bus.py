@@ -122,6 +122,14 @@ class Bucket(Protocol):
 class Bus(Protocol):
     """A connection of one process. Whoever opened it closes it."""
 
+    @property
+    def epoch(self) -> int:
+        """Grows whenever the servers may have lost what they held; then publish it again.
+
+        So it is when the connection came back, or when a stream had to be made anew.
+        """
+        ...
+
     async def provision(self, topology: Topology) -> None:
         """Make sure that these streams, consumers and buckets exist as described."""
         ...

@@ -15,6 +15,8 @@ from dalsegno_bus.errors import DecodeFailed
 MESSAGE_ID: Final = "ce-id"
 REPLY_TO: Final = "ds-reply"
 """Header: the subject on which the sender waits for `Accepted` or `Rejected`."""
+REQUEST_ID: Final = "ds-request"
+"""Header of a reply: the id of the request that it answers."""
 TRACEPARENT: Final = "traceparent"
 _REASONS_MAX: Final = 5
 

@@ -262,12 +262,16 @@ class AgentCard(Message):
 
 
 class Presence(Message):
-    """One replica is alive, and works on these attempts (`run/task/attempt`)."""
+    """One replica is alive, and works on these attempts (`run/task/attempt`).
+
+    It says so again and again; once it has been silent for `ttl_seconds`, it counts as gone.
+    """
 
     kind: Literal["presence.v1"] = "presence.v1"
     agent: str
     replica: str
     started_at: datetime
+    ttl_seconds: int = Field(default=10, ge=1)
     concurrency: int = Field(ge=1)
     working: tuple[str, ...] = ()
     draining: bool = False

@@ -76,6 +76,11 @@ class Subjects:
         """Changes of one run, for whoever watches."""
         return f"{self.namespace}.live.{run_id}"
 
+    @property
+    def live_runs(self) -> str:
+        """Changes of every run (a pattern to subscribe to)."""
+        return f"{self.namespace}.live.*"
+
     def live_task(self, run_id: RunId, task_id: str) -> str:
         """Progress of one task, for whoever watches."""
         return f"{self.namespace}.live.{run_id}.{_token(task_id)}"

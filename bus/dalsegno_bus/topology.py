@@ -12,8 +12,6 @@ ACK_WAIT_SECONDS: Final = 10.0
 """How long a silent replica keeps a task before another one gets it."""
 
 INBOX_ACK_WAIT_SECONDS: Final = 30.0
-PRESENCE_TTL_SECONDS: Final = 10
-PRESENCE_EVERY_SECONDS: Final = 3.0
 INBOX_MESSAGES_MAX: Final = 2_000_000
 TASKS_MESSAGES_MAX: Final = 2_000_000
 DEAD_MESSAGES_MAX: Final = 100_000
@@ -55,13 +53,29 @@ class Topology:
     consumers: tuple[Consumer, ...] = ()
     buckets: tuple[str, ...] = ()
 
+    def __or__(self, other: "Topology") -> "Topology":
+        """Both together; where a name stands in both, as `other` has it."""
+        streams = {stream.name: stream for stream in (*self.streams, *other.streams)}
+        consumers = {
+            (consumer.stream.name, consumer.name): consumer
+            for consumer in (*self.consumers, *other.consumers)
+        }
+        return Topology(
+            streams=tuple(streams.values()),
+            consumers=tuple(consumers.values()),
+            buckets=tuple(dict.fromkeys((*self.buckets, *other.buckets))),
+        )
+
 
 def inbox(subjects: Subjects) -> Stream:
-    """Where the orchestrator hears from clients and agents."""
-    namespace = subjects.namespace
+    """Where the orchestrator hears from clients and agents.
+
+    It names every partition, so that a message for one that does not exist is refused at once.
+    """
+    patterns = (subjects.inbox_patterns(partition) for partition in range(subjects.partitions))
     return Stream(
         name=subjects.inbox_stream,
-        subjects=(f"{namespace}.run.*.*", f"{namespace}.report.*.*.*"),
+        subjects=tuple(pattern for both in patterns for pattern in both),
         keeps="work",
         messages_max=INBOX_MESSAGES_MAX,
     )

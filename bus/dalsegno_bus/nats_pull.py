@@ -1,0 +1,344 @@
+"""Pulling from JetStream consumers: continuous requests, and every way in which they can break.
+
+There is always a request outstanding while there is room for its answers. Nothing runs beside the
+caller: messages and the server's notices are only noted as they come in, and `batch` acts on them.
+So a pull cannot die quietly: whoever waits for a batch is the one who mends what is broken.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from logging import getLogger
+from typing import Final
+
+import orjson
+
+from dalsegno_bus.bus import Headers
+from dalsegno_bus.errors import BusError, SettingsError, Unavailable, UsageError
+from dalsegno_bus.logs import log
+from dalsegno_bus.nats_frames import (
+    STATUS_HEARTBEAT,
+    Patience,
+    Subscribed,
+    Wire,
+    read_headers,
+    status_of,
+)
+from dalsegno_bus.nats_streams import nanoseconds
+
+REQUEST_SECONDS: Final = 60.0
+"""How long a request waits at the server for messages."""
+
+HEARTBEAT_SECONDS: Final = 5.0
+"""How often the server says that a request still waits."""
+
+HAND_BACK_SECONDS_MAX: Final = 2.0
+_MEND_SECONDS_MIN: Final = 0.05
+_MEND_SECONDS_MAX: Final = 2.0
+_TOKENS_WITH_DOMAIN: Final = 11
+_ACK: Final = b"+ACK"
+_NAK: Final = b"-NAK"
+_TERM: Final = b"+TERM"
+_IN_PROGRESS: Final = b"+WPI"
+_START_OF_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_logger = getLogger(__name__)
+
+
+class NatsDelivery:
+    """A message from a stream; what its reply subject and headers say is read only when asked."""
+
+    __slots__ = ("_headers", "_raw", "_reply", "_source", "_tokens", "body", "subject")
+
+    def __init__(
+        self, source: "Source", subject: str, reply: bytes, body: bytes, raw: bytes | None
+    ) -> None:
+        self.subject = subject
+        self.body = body
+        self._source = source
+        self._reply = reply
+        self._raw = raw
+        self._headers: Headers | None = None
+        self._tokens: list[bytes] | None = None
+
+    @property
+    def headers(self) -> Headers:
+        if self._headers is None:
+            self._headers = read_headers(self._raw)
+        return self._headers
+
+    @property
+    def deliveries(self) -> int:
+        return int(self._token(1))
+
+    @property
+    def sequence(self) -> int:
+        return int(self._token(2))
+
+    @property
+    def stored_at(self) -> datetime:
+        return _START_OF_TIME + timedelta(microseconds=int(self._token(4)) // 1000)
+
+    @property
+    def left(self) -> int:
+        """How many messages the consumer had yet to deliver after this one."""
+        return int(self._token(5))
+
+    @property
+    def consumer(self) -> str:
+        """Which consumer delivered it."""
+        return self._token(0).decode()
+
+    @property
+    def source(self) -> "Source":
+        """Where it came from."""
+        return self._source
+
+    async def ack(self) -> None:
+        self._source.say(self._reply, _ACK)
+
+    async def retry(self, *, delay_seconds: float) -> None:
+        if delay_seconds <= 0:
+            raise UsageError(f"delay_seconds must be more than 0, not {delay_seconds!r}")
+        delay = orjson.dumps({"delay": nanoseconds(delay_seconds)})
+        self._source.say(self._reply, b"%b %b" % (_NAK, delay))
+
+    async def extend(self) -> None:
+        self._source.say(self._reply, _IN_PROGRESS)
+
+    async def drop(self) -> None:
+        self._source.say(self._reply, _TERM)
+
+    def hand_back(self) -> None:
+        """Let another reader have it now: it was never handed out here."""
+        self._source.say(self._reply, _NAK)
+
+    def _token(self, index: int) -> bytes:
+        # $JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<n>.<time>.<left>, or the same with
+        # <domain>.<account> before the stream and perhaps a random token at the end
+        if self._tokens is None:
+            tokens = self._reply.split(b".")
+            self._tokens = tokens[3:] if len(tokens) < _TOKENS_WITH_DOMAIN else tokens[5:]
+        return self._tokens[index]
+
+
+class Source:
+    """One consumer that a pull reads: what was asked of it, and whether it still answers.
+
+    Args:
+        ensure: Makes sure that the consumer exists, and returns its `STREAM.name`.
+        ahead: How many messages it may have sent that were not handed out.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        ensure: Callable[[], Awaitable[str]],
+        *,
+        name: str,
+        ahead: int,
+    ) -> None:
+        self._wire = wire
+        self._ensure = ensure
+        self._ahead = ahead
+        self._name = name
+        self._inbox = wire.new_inbox()
+        self._subscribed: Subscribed | None = None
+        self._asked = 0
+        self._heard = True
+        self.held = 0
+        self.broken = False
+
+    async def open(self, take: Callable[[NatsDelivery], None], notice: Callable[[], None]) -> None:
+        """Hand each message to `take`; call `notice` when there is something to do."""
+
+        def sink(subject: bytes, reply: bytes, body: bytes, raw: bytes | None) -> None:
+            self._heard = True
+            if reply:
+                self._asked -= 1
+                self.held += 1
+                take(NatsDelivery(self, subject.decode(), reply, body, raw))
+            else:
+                self._on_status(raw)
+                notice()
+
+        self._subscribed = await self._wire.hear(self._inbox, sink)
+
+    async def unsubscribe(self) -> None:
+        """Tell the server to send no more; what is on its way still arrives."""
+        if self._subscribed is not None:
+            await self._subscribed.unsubscribe()
+
+    def forget(self) -> None:
+        """Take nothing more."""
+        if self._subscribed is not None:
+            self._subscribed.forget()
+
+    async def mend(self) -> None:
+        """Make the consumer anew if need be, and forget what was asked before."""
+        self._name = await self._ensure()
+        self._asked = 0
+        self._heard = True
+        self.broken = False
+
+    def ask(self) -> None:
+        """Ask for as many messages as there is room for, once that is half of what may be."""
+        room = self._ahead - self.held - self._asked
+        enough = self._asked > 0 and room < self._ahead / 2
+        if enough or room <= 0 or self.broken or not self._wire.is_up:
+            return
+        body = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}' % (
+            room,
+            nanoseconds(REQUEST_SECONDS),
+            nanoseconds(HEARTBEAT_SECONDS),
+        )
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._name}"
+        frame = b"PUB %b %b %d\r\n%b\r\n" % (
+            subject.encode(),
+            self._inbox.encode(),
+            len(body),
+            body,
+        )
+        if self._wire.send(frame):
+            self._asked += room
+        else:
+            self.broken = True
+
+    def check(self) -> None:
+        """Called once in a while: it is broken if it owes us something and kept silent since."""
+        if self._asked > 0 and not self._heard:
+            self.broken = True
+        self._heard = False
+
+    def say(self, reply: bytes, body: bytes) -> None:
+        """Answer a delivery. A lost answer means one more delivery."""
+        self._wire.send(b"PUB %b %d\r\n%b\r\n" % (reply, len(body), body))
+
+    def _on_status(self, raw: bytes | None) -> None:
+        status = status_of(raw)
+        if status == STATUS_HEARTBEAT:
+            return
+        pending = read_headers(raw).get("Nats-Pending-Messages", "")
+        if pending.isdigit():
+            self._asked = max(0, self._asked - int(pending))  # a request came to its end
+        else:
+            self.broken = True  # consumer or stream deleted, server shutting down, no such consumer
+
+
+class NatsPull:
+    """A running pull from one or several sources, merged in order of arrival."""
+
+    def __init__(self, wire: Wire, sources: Sequence[Source], patience: Patience) -> None:
+        self._wire = wire
+        self._silence_seconds = patience.silence_seconds
+        self._sources = sources
+        self._ready: deque[NatsDelivery] = deque()
+        self._bell = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(self._silence_seconds, self._check)
+        self._mend_at = 0.0
+        self._mend_after = 0.0
+        self._unhook: list[Callable[[], None]] = []
+        self._interrupted = False
+
+    async def open(self) -> None:
+        """Begin to receive."""
+        for source in self._sources:
+            await source.open(self._take, self._bell.set)
+        self._unhook = [
+            self._wire.when_back(self._break_all),
+            self._wire.when_lost(self._bell.set),
+        ]
+
+    async def close(self) -> None:
+        """Receive no more, and hand back what was not handed out."""
+        self._timer.cancel()
+        for unhook in self._unhook:
+            unhook()
+        try:
+            async with asyncio.timeout(HAND_BACK_SECONDS_MAX):
+                for source in self._sources:
+                    await source.unsubscribe()
+                if self._wire.is_up:
+                    await self._wire.round_trip()
+        except (TimeoutError, Unavailable):
+            pass  # the server hands it out again by itself, after `ack_wait`
+        for source in self._sources:
+            source.forget()
+        for delivery in self._ready:
+            delivery.hand_back()
+        self._ready.clear()
+
+    async def batch(self, *, limit: int) -> Sequence[NatsDelivery]:
+        """See `bus.Pull`.
+
+        Raises:
+            Unavailable: The bus was closed.
+        """
+        if limit < 1:
+            raise UsageError(f"limit must be 1 or more, not {limit}")
+        return await self.batch_unless(_never, limit=limit)
+
+    async def batch_unless(
+        self, enough: Callable[[], bool], *, limit: int
+    ) -> Sequence[NatsDelivery]:
+        """A batch, or nothing if `enough` says so before there is one. Cancelled, it loses none."""
+        await self._wire.relieve()
+        if len(self._ready) < limit:
+            await asyncio.sleep(0)  # let in what the loop has already read
+        while True:
+            self._wire.check_open()
+            self._bell.clear()
+            await self._mend()
+            for source in self._sources:
+                source.ask()
+            if self._ready or enough():
+                break
+            await self._bell.wait()
+        batch = [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
+        for delivery in batch:
+            delivery.source.held -= 1
+        for source in self._sources:
+            source.ask()
+        return batch
+
+    def _take(self, delivery: NatsDelivery) -> None:
+        self._ready.append(delivery)
+        self._bell.set()
+
+    def _check(self) -> None:
+        for source in self._sources:
+            source.check()
+        self._bell.set()
+        self._timer = self._loop.call_later(self._silence_seconds, self._check)
+
+    def _break_all(self) -> None:
+        for source in self._sources:
+            source.broken = True  # the server forgets requests with their connection
+        self._mend_at = 0.0
+        self._bell.set()
+
+    async def _mend(self) -> None:
+        broken = [source for source in self._sources if source.broken]
+        if not broken or not self._wire.is_up or self._loop.time() < self._mend_at:
+            return
+        try:
+            for source in broken:
+                await source.mend()
+        except (BusError, SettingsError, Unavailable) as error:
+            self._mend_after = min(max(2 * self._mend_after, _MEND_SECONDS_MIN), _MEND_SECONDS_MAX)
+            self._mend_at = self._loop.time() + self._mend_after
+            self._loop.call_at(self._mend_at, self._bell.set)
+            if not self._interrupted:
+                self._interrupted = True
+                log(_logger, "warning", "bus.pull_interrupted", reason=str(error))
+        else:
+            self._mend_after = 0.0
+            if self._interrupted:
+                self._interrupted = False
+                log(_logger, "info", "bus.pull_resumed", consumers=len(broken))
+
+
+def _never() -> bool:
+    return False
