@@ -5,19 +5,27 @@ Holds no connection and starts nothing: a `Worker` runs it.
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast, get_type_hints
+from typing import Any, Generic, Protocol, TypeVar, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
+from pydantic_core import to_json
 
 from dalsegno_agents.context import TaskContext
+from dalsegno_agents.values import as_json
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.ids import is_token
 from dalsegno_bus.messages import AgentCard, CapabilityCard, Json
 
 DepsT = TypeVar("DepsT")
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
+
+
+class InThread(Protocol):
+    """Calls a function in a thread; `asyncio.to_thread` is one."""
+
+    async def __call__(self, function: Callable[..., Any], /, *arguments: Any) -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,18 +37,36 @@ class Handler:
     input_type: TypeAdapter[BaseModel]
     output_type: TypeAdapter[Any]
     card: CapabilityCard
+    is_async: bool
 
-    async def __call__(self, argument: BaseModel, context: TaskContext[Any]) -> Json:
+    def read(self, value: Json) -> BaseModel:
+        """The function's argument, from what a workflow says.
+
+        Raises:
+            pydantic.ValidationError: It does not fit the model.
+        """
+        # As JSON, so that a strict model takes dates, ids and tuples as JSON says them.
+        return self.input_type.validate_json(to_json(value, inf_nan_mode="constants"))
+
+    async def __call__(
+        self,
+        argument: BaseModel,
+        context: TaskContext[Any],
+        *,
+        in_thread: InThread = asyncio.to_thread,
+    ) -> Json:
         """Call the function (a plain one in a thread) and return its output as JSON has it.
 
         Raises:
-            pydantic.ValidationError: The output is not what the function promised.
+            NotJson: The output is not what the function promised, or nothing that JSON can say.
         """
-        if inspect.iscoroutinefunction(self.function):
-            output = await cast("Awaitable[Any]", self.function(argument, context))
+        if self.is_async:
+            output = self.function(argument, context)
         else:
-            output = await asyncio.to_thread(self.function, argument, context)
-        return self.output_type.dump_python(self.output_type.validate_python(output), mode="json")
+            output = await in_thread(self.function, argument, context)
+        if inspect.isawaitable(output):  # also of a plain wrapper around an async function
+            output = await output
+        return as_json(output, self.output_type)
 
 
 class Agent(Generic[DepsT]):
@@ -140,4 +166,5 @@ def _handler(capability: str, function: Callable[..., Any], cost_usd: float) -> 
         input_type=input_type,
         output_type=output_type,
         card=card,
+        is_async=inspect.iscoroutinefunction(function),
     )

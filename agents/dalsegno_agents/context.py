@@ -1,18 +1,34 @@
 """What a handler may use while it works on one attempt; safe from a plain function's thread."""
 
 import logging
-from collections.abc import Callable
+import math
+import re
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
+from dalsegno_agents.values import NotJson, as_json
 from dalsegno_bus.artifacts import ArtifactStore
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.ids import RunId, TaskId, new_run_id
 from dalsegno_bus.messages import Json, Usage
 
 DepsT = TypeVar("DepsT")
+
+_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEY_LENGTH_MAX: Final = 128
+
+
+class AttemptLog(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose lines name their attempt; `extra` adds fields: `extra={"rows": 3}`."""
+
+    def process(
+        self, msg: object, kwargs: MutableMapping[str, Any]
+    ) -> tuple[object, MutableMapping[str, Any]]:
+        kwargs["extra"] = {"fields": {**(self.extra or {}), **(kwargs.get("extra") or {})}}
+        return msg, kwargs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +67,28 @@ class TaskContext(Generic[DepsT]):
         self.tell_progress(fraction, message)
 
     def share(self, key: str, value: Json) -> None:
-        """Set `context.<key>` for every later task of this run; recorded before the completion."""
-        self.shared[key] = value
+        """Set `context.<key>` for every later task of this run; recorded before the completion.
+
+        An attempt that fails shares nothing. Models, dates and the like become JSON here.
+
+        Raises:
+            UsageError: `key` is no name (letters, digits, `_`), or `value` is nothing JSON can say.
+        """
+        if len(key) > _KEY_LENGTH_MAX or not _KEY.fullmatch(key):
+            raise UsageError(f"a shared value's key must match [A-Za-z_][A-Za-z0-9_]*, not {key!r}")
+        try:
+            self.shared[key] = as_json(value)
+        except NotJson as error:
+            raise UsageError(f"context.{key} cannot be shared: {error}") from error
 
     def spend(self, *, usd: float = 0.0, tokens: int = 0) -> None:
-        """Count what the work cost; recorded with the report, also when the attempt fails."""
+        """Count what the work cost; recorded with the report, also when the attempt fails.
+
+        Raises:
+            UsageError: A number is below 0 or not finite.
+        """
+        if not (0.0 <= usd < math.inf and tokens >= 0):
+            raise UsageError(f"spend counts what was used: not usd={usd!r}, tokens={tokens!r}")
         self.spent.append(Usage(usd=usd, tokens=tokens))
 
 
@@ -80,6 +113,6 @@ def offline_context(
         attempt=1,
         workflow="offline",
         artifacts=ArtifactStore(str(folder)),
-        log=logging.LoggerAdapter(logging.getLogger("dalsegno.agent.offline")),
+        log=AttemptLog(logging.getLogger("dalsegno.agent.offline")),
         tell_progress=on_progress or ignore,
     )

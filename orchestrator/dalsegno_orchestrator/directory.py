@@ -14,7 +14,6 @@ from pydantic import TypeAdapter
 from dalsegno_bus.bus import Entry
 from dalsegno_bus.codec import decode
 from dalsegno_bus.messages import AgentCard, Presence
-from dalsegno_bus.topology import PRESENCE_TTL_SECONDS
 from dalsegno_orchestrator.workflow.assignment import AgentView, Skill
 from dalsegno_orchestrator.workflow.events import (
     RunCancelled,
@@ -94,9 +93,9 @@ class Directory:
 
     def expire(self, now: datetime) -> None:
         """Forget replicas that have been silent for longer than their presence lives."""
-        limit = timedelta(seconds=PRESENCE_TTL_SECONDS)
         for name, agent in self._agents.items():
             for replica_id, replica in list(agent.replicas.items()):
+                limit = timedelta(seconds=replica.presence.ttl_seconds)
                 if now - replica.seen_at > limit:
                     self._lose(name, replica_id, now)
 

@@ -68,6 +68,7 @@ class World:
             partitions=2,
             artifacts_url=self.settings.artifacts_url,
             drain_seconds=0.0,
+            presence_seconds=0.25,
         )
         worker = Worker(
             agent,
