@@ -251,7 +251,7 @@ class Client:
         if isinstance(answer, dict):
             fields = cast("dict[str, Json]", answer)
             if fields.keys() == {"error"}:
-                raise UsageError(str(fields["error"]))
+                raise UsageError(str(fields["error"]["message"]))
             return fields
         return answer
 

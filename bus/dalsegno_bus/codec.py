@@ -7,6 +7,7 @@ CloudEvents in binary content mode, version 1.0 (cloudevents.io, NATS protocol b
 from datetime import datetime
 from typing import Final, TypeVar
 
+import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from dalsegno_bus.bus import Headers
@@ -51,9 +52,15 @@ def decode(adapter: TypeAdapter[MessageT], body: bytes) -> MessageT:
         DecodeFailed: Not JSON, an unknown kind or version, or a field that does not fit.
     """
     try:
-        return adapter.validate_json(body)
+        message = adapter.validate_json(body)
     except ValidationError as error:
         raise DecodeFailed(readable(error)) from error
+    if b"NaN" in body or b"Infinity" in body:  # fine in a text, but no JSON numbers
+        try:
+            orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise DecodeFailed("NaN and Infinity are no JSON numbers") from error
+    return message
 
 
 def message_id_of(headers: Headers, *, otherwise: str) -> str:

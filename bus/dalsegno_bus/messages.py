@@ -22,7 +22,7 @@ Labels: TypeAlias = Mapping[str, str]
 class Message(BaseModel):
     """Base of what travels: never changed, closed to unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Artifact(Message):

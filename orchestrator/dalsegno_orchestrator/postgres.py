@@ -5,6 +5,7 @@ one append carries some 600 KB; ours sends arrays in one statement, in one trans
 """
 
 from collections.abc import Sequence
+from inspect import unwrap
 from typing import Any
 from uuid import UUID
 
@@ -86,6 +87,12 @@ class PostgresRecorder(PostgresApplicationRecorder):
         self._select_open = SQL(
             "SELECT run_id, part, due_at FROM {open} WHERE part = ANY(%s)"
         ).format(**names)
+
+    # The library's own retries, ten of five seconds, would keep a service from stopping; whoever
+    # reads here has a backoff of its own.
+    select_events = unwrap(PostgresApplicationRecorder.select_events)
+    select_notifications = unwrap(PostgresApplicationRecorder.select_notifications)
+    max_notification_id = unwrap(PostgresApplicationRecorder.max_notification_id)
 
     def ensure_schema(self) -> None:
         with self.datastore.get_connection() as connection:

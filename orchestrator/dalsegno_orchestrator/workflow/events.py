@@ -16,7 +16,7 @@ from dalsegno_bus.messages import Failure, Json, Labels, Usage
 class Fact(BaseModel):
     """Base of what is stored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     kind: ClassVar[str]
 
 

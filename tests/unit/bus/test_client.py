@@ -356,7 +356,7 @@ async def test_watching_tells_what_happens_to_its_end(
 async def test_a_question_the_projections_refuse_is_a_usage_error(
     bus: MemoryBus, client: Client
 ) -> None:
-    async with projections(bus, [{"error": "there is no such run"}]):
+    async with projections(bus, [{"error": {"code": "usage", "message": "there is no such run"}}]):
         with pytest.raises(UsageError, match="there is no such run"):
             await client.query("run", {"run_id": "x"})
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from dalsegno_bus.codec import MESSAGE_ID, decode, encode, headers_of, message_id_of
 from dalsegno_bus.errors import DecodeFailed
-from dalsegno_bus.ids import RunId
+from dalsegno_bus.ids import RunId, new_run_id
 from dalsegno_bus.messages import CompletedReport, Inbox, StartRun
 
 INBOX: TypeAdapter[Any] = TypeAdapter(Inbox)
@@ -34,6 +34,31 @@ def test_a_message_survives_its_journey(run_id: RunId, value: Any, labels: dict[
         run_id=run_id, task_id="t", attempt=1, agent="a", replica="r", output=value
     )
     assert decode(INBOX, encode(report)) == report
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("field", ["output", "work_seconds"])
+def test_what_is_no_number_in_json_is_refused(field: str, number: str) -> None:
+    report = CompletedReport(
+        run_id=new_run_id(),
+        task_id="t",
+        attempt=1,
+        agent="a",
+        replica="r",
+        output=0,
+        work_seconds=1,
+    )
+    fields = {"output": b'"output":0', "work_seconds": b'"work_seconds":1.0'}
+    body = encode(report)
+    assert fields[field] in body
+    bad = body.replace(fields[field], f'"{field}":{number}'.encode())
+    with pytest.raises(DecodeFailed):
+        decode(INBOX, bad)
+
+
+def test_a_text_may_speak_of_nan_and_infinity() -> None:
+    request = StartRun(run_id=new_run_id(), workflow="w", input="NaN or -Infinity")
+    assert decode(INBOX, encode(request)) == request
 
 
 @pytest.mark.parametrize(

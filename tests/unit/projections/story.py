@@ -1,0 +1,143 @@
+"""Histories for tests: facts, sealed and chained as the orchestrator seals them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from dalsegno_bus.ids import RunId, run_id_of_key, workflow_id
+from dalsegno_bus.messages import Failure, Json
+from dalsegno_orchestrator.history import NO_DIGEST, Recorded, Sealed, seal, unseal
+from dalsegno_orchestrator.workflow import events as e
+from dalsegno_orchestrator.workflow.checks import check
+
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+RUN = run_id_of_key("ds", "story", "one")
+OTHER = run_id_of_key("ds", "story", "two")
+
+
+def at(second: float) -> datetime:
+    """So many seconds after the beginning."""
+    return BEGIN + timedelta(seconds=second)
+
+
+def iso(second: float) -> str:
+    """The same, as rows hold it."""
+    return at(second).isoformat(timespec="microseconds")
+
+
+def chain(
+    events: Sequence[tuple[e.Event, datetime]], *, stream: UUID = RUN, by: str = "client:test"
+) -> list[Sealed]:
+    """A whole stream: each event carries the digest of the one before it."""
+    sealed: list[Sealed] = []
+    previous = NO_DIGEST
+    for version, (event, moment) in enumerate(events, start=1):
+        sealed.append(
+            seal(stream, version, event, at=moment, by=by, cause=f"m{version}", previous=previous)
+        )
+        previous = sealed[-1].digest
+    return sealed
+
+
+def every_second(*events: e.Event) -> list[tuple[e.Event, datetime]]:
+    """The first at second 0, the next at second 1, and so on."""
+    return [(event, at(second)) for second, event in enumerate(events)]
+
+
+def told(*events: e.Event, stream: UUID = RUN, by: str = "client:test") -> list[Sealed]:
+    """A stream of events, one second after the other."""
+    return chain(every_second(*events), stream=stream, by=by)
+
+
+def read(sealed: Sequence[Sealed]) -> list[Recorded]:
+    """The events as a store that holds nothing else gives them."""
+    return [
+        unseal(each.stream_id, each.version, each.kind, each.state, position)
+        for position, each in enumerate(sealed, start=1)
+    ]
+
+
+def history(*events: e.Event, stream: UUID = RUN) -> list[Recorded]:
+    """What a store holds after these events of one stream."""
+    return read(told(*events, stream=stream))
+
+
+# --- facts -------------------------------------------------------------------------------------
+
+
+def started(input: Json = None, **labels: str) -> e.RunStarted:  # noqa: A002 - the field's own name
+    return e.RunStarted(
+        workflow="story", workflow_version=1, definition_digest="d", input=input, labels=labels
+    )
+
+
+def assigned(task: str, attempt: int = 1, agent: str = "ann") -> e.TaskAssigned:
+    candidate = e.Candidate(agent=agent, score=0.5)
+    return e.TaskAssigned(
+        task_id=task,
+        attempt=attempt,
+        agent=agent,
+        capability="do",
+        candidates=(candidate,),
+        reason="the only one",
+    )
+
+
+def completed(
+    task: str, output: Json = None, attempt: int = 1, agent: str = "ann", **more: Any
+) -> e.TaskCompleted:
+    return e.TaskCompleted(
+        task_id=task,
+        attempt=attempt,
+        agent=agent,
+        replica="r1",
+        capability="do",
+        output=output,
+        queue_seconds=0.25,
+        work_seconds=0.5,
+        **more,
+    )
+
+
+def failed(
+    task: str, attempt: int = 1, agent: str | None = "ann", *, final: bool = False, **more: Any
+) -> e.TaskFailed:
+    return e.TaskFailed(
+        task_id=task,
+        attempt=attempt,
+        agent=agent,
+        replica=None if agent is None else "r1",
+        error=Failure(code="books.closed", message="the books are closed"),
+        retryable=not final,
+        final=final,
+        **more,
+    )
+
+
+def run_failed(task: str | None = None, *abandoned: tuple[str, int]) -> e.RunFailed:
+    return e.RunFailed(
+        task_id=task,
+        error=Failure(code="books.closed", message="the books are closed"),
+        abandoned=tuple(
+            e.Abandoned(task_id=name, attempt=attempt, agent="ann") for name, attempt in abandoned
+        ),
+    )
+
+
+def registered(document: dict[str, Any]) -> list[Sealed]:
+    """The stream of a workflow with one version; the document has to be right."""
+    definition, problems = check(document)
+    assert definition is not None, problems
+    event = e.WorkflowRegistered(
+        workflow=definition.workflow,
+        workflow_version=definition.version,
+        definition_digest=definition.digest,
+        definition=definition.to_json(),
+    )
+    return chain([(event, BEGIN)], stream=workflow_id(definition.workflow))
+
+
+def run_of(name: str) -> RunId:
+    """A run of one's own."""
+    return run_id_of_key("ds", "story", name)

@@ -1,0 +1,165 @@
+from unit.projections.story import (
+    RUN,
+    assigned,
+    at,
+    completed,
+    failed,
+    history,
+    run_failed,
+    started,
+)
+
+from dalsegno_bus import telemetry as t
+from dalsegno_bus.messages import Failure, Usage
+from dalsegno_orchestrator.workflow import events as e
+from dalsegno_projections.spans import EVENTS_MAX, nanoseconds, spans_of
+
+
+def ns(second: float) -> int:
+    return nanoseconds(at(second))
+
+
+def spans_after(*events: e.Event) -> dict[str, t.FinishedSpan]:
+    return {span.name: span for span in spans_of(history(*events))}
+
+
+def test_a_time_is_exact_to_the_microsecond() -> None:
+    assert nanoseconds(at(0.000001)) - nanoseconds(at(0)) == 1_000
+
+
+def test_a_run_is_the_root_of_its_trace() -> None:
+    spans = spans_of(history(started(None, team="eu"), e.RunCompleted()))
+    (root,) = spans
+    assert (root.name, root.trace_id, root.parent_span_id) == ("run story", RUN.int, None)
+    assert root.span_id == t.run_span_id(RUN)
+    assert (root.start_ns, root.end_ns, root.error) == (ns(0), ns(1), None)
+    assert root.attributes == {
+        t.RUN_ID: str(RUN),
+        t.WORKFLOW: "story",
+        t.WORKFLOW_VERSION: 1,
+        t.RUN_STATUS: "completed",
+        "dalsegno.label.team": "eu",
+    }
+
+
+def test_a_run_that_goes_on_has_no_spans_yet() -> None:
+    assert spans_of(history(started(), assigned("a"), completed("a"))) == []
+
+
+def test_an_attempt_lasts_from_its_assignment_to_its_report() -> None:
+    usage = Usage(usd=0.5, tokens=7)
+    span = spans_after(started(), assigned("a"), completed("a", usage=usage), e.RunCompleted())[
+        "task a"
+    ]
+    assert span.span_id == t.attempt_span_id(RUN, "a", 1)
+    assert span.parent_span_id == t.run_span_id(RUN)
+    assert (span.start_ns, span.end_ns, span.error, span.kind) == (ns(1), ns(2), None, "client")
+    assert span.attributes == {
+        t.RUN_ID: str(RUN),
+        t.WORKFLOW: "story",
+        t.TASK_ID: "a",
+        t.ATTEMPT: 1,
+        t.OPERATION: t.INVOKE_AGENT,
+        t.AGENT: "ann",
+        t.CAPABILITY: "do",
+        t.REASON: "the only one",
+        t.TASK_STATUS: "completed",
+        t.REPLICA: "r1",
+        t.QUEUE_SECONDS: 0.25,
+        t.WORK_SECONDS: 0.5,
+        t.COST_USD: 0.5,
+        t.TOKENS: 7,
+    }
+
+
+def test_each_attempt_is_a_span_and_the_failed_one_says_why() -> None:
+    retry = e.RetryScheduled(task_id="a", at=at(9), delay_seconds=7.0)
+    spans = spans_of(
+        history(
+            started(), assigned("a"), failed("a"), retry, assigned("a", 2),
+            completed("a", attempt=2), e.RunCompleted(),
+        )
+    )  # fmt: skip
+    first, second = spans[1:]
+    assert first.span_id != second.span_id
+    assert (first.error, first.attributes[t.ERROR_TYPE]) == ("the books are closed", "books.closed")
+    (event,) = first.events
+    assert (event.name, event.at_ns) == ("retry scheduled", ns(3))
+    assert event.attributes == {"dalsegno.delay_seconds": 7.0}
+    assert (second.error, second.attributes[t.ATTEMPT]) == (None, 2)
+
+
+def test_what_nobody_finished_ends_with_the_run() -> None:
+    waiting = e.SignalAwaited(task_id="ok", signal="approval")
+    spans = spans_after(started(), assigned("a"), waiting, run_failed("b", ("a", 1)))
+    for name in ("task a", "wait approval"):
+        assert spans[name].end_ns == ns(3)
+        assert spans[name].attributes[t.TASK_STATUS] == "abandoned"
+    root = spans["run story"]
+    assert (root.error, root.attributes[t.RUN_STATUS]) == ("the books are closed", "failed")
+
+
+def test_a_timeout_and_a_reroute_are_errors_of_their_attempts() -> None:
+    late = e.TaskTimedOut(
+        task_id="a", attempt=1, agent="ann", waited_for="attempt",
+        error=Failure(code="task.timeout", message="too late"), final=False,
+    )  # fmt: skip
+    away = e.TaskRerouted(task_id="b", attempt=1, agent="ann", reason="ann is gone")
+    spans = spans_after(
+        started(), assigned("a"), assigned("b"), late, away, e.RunCancelled(reason="enough")
+    )
+    assert spans["task a"].attributes[t.ERROR_TYPE] == "task.timeout"
+    assert (spans["task b"].error, spans["task b"].end_ns) == ("ann is gone", ns(4))
+    assert spans["run story"].error is None
+    assert spans["run story"].attributes[t.RUN_STATUS] == "cancelled"
+
+
+def test_waits_and_sleeps_are_spans_too() -> None:
+    spans = spans_after(
+        started(),
+        e.SignalAwaited(task_id="ok", signal="approval"),
+        e.TimerSet(task_id="nap", at=at(9)),
+        e.SignalReceived(signal="approval", message_id="m", task_id="ok"),
+        e.TimerFired(task_id="nap"),
+        e.RunCompleted(),
+    )
+    assert (spans["wait approval"].start_ns, spans["wait approval"].end_ns) == (ns(1), ns(3))
+    assert (spans["sleep nap"].start_ns, spans["sleep nap"].end_ns) == (ns(2), ns(4))
+    assert spans["sleep nap"].span_id == t.attempt_span_id(RUN, "nap", 0)
+    assert [event.name for event in spans["run story"].events] == ["signal received"]
+
+
+def test_what_could_not_begin_is_a_span_without_length() -> None:
+    span = spans_after(started(), failed("a", 0, None, final=True), run_failed("a"))["task a"]
+    assert (span.start_ns, span.end_ns) == (ns(1), ns(1))
+    assert span.error == "the books are closed"
+
+
+def test_moments_are_events_of_the_run_or_of_the_attempt() -> None:
+    spans = spans_after(
+        started(),
+        e.TaskParked(task_id="a", capability="do", reason="nobody can"),
+        e.TasksExpanded(task_id="f", count=0),
+        assigned("a"),
+        e.ContextShared(task_id="a", attempt=1, agent="ann", key="k", key_version=1),
+        completed("a"),
+        e.TaskSkipped(task_id="s", reason="no need"),
+        e.SignalReceived(signal="x", message_id="m"),
+        e.SignalTaken(task_id="w", signal="x"),
+        e.RunCompleted(),
+    )
+    assert [event.name for event in spans["run story"].events] == [
+        "task parked",
+        "task expanded",
+        "task skipped",
+        "signal received",
+        "signal taken",
+    ]
+    assert [event.name for event in spans["task a"].events] == ["context shared"]
+
+
+def test_events_of_a_span_are_bounded_and_the_rest_is_counted() -> None:
+    skipped = [e.TaskSkipped(task_id=f"t{n}", reason="no") for n in range(EVENTS_MAX + 3)]
+    root = spans_after(started(), *skipped, e.RunCompleted())["run story"]
+    assert len(root.events) == EVENTS_MAX
+    assert root.attributes["dalsegno.events.left_out"] == 3
