@@ -4,9 +4,13 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from dalsegno_bus.embedded import EmbeddedServer
 from support.postgres import postgres_server
+
+settings.register_profile("patient", deadline=None)  # a busy machine is not a fault
+settings.load_profile("patient")
 
 _NUMBERS = itertools.count(1)
 
@@ -23,9 +27,9 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSe
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A PostgreSQL server; all tests share it, so use your own `namespace`."""
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as url:
+    with postgres_server() as url:
         yield url
 
 

@@ -10,11 +10,11 @@ import polars as pl
 
 from dalsegno_agents.agent import Agent
 from dalsegno_agents.context import TaskContext
-from dalsegno_agents.gallery.finance.anomalies import examined
-from dalsegno_agents.gallery.finance.charts import charted
-from dalsegno_agents.gallery.finance.compare import Frames
-from dalsegno_agents.gallery.finance.evidence import MATERIAL_SHARE, Evidence
-from dalsegno_agents.gallery.finance.kpis import Measures, figures_of, measured
+from dalsegno_agents.gallery.finance.analysis.anomalies import examined
+from dalsegno_agents.gallery.finance.analysis.charts import charted
+from dalsegno_agents.gallery.finance.analysis.evidence import MATERIAL_SHARE, Evidence
+from dalsegno_agents.gallery.finance.analysis.kpis import Measures, figures_of, measured
+from dalsegno_agents.gallery.finance.analysis.trends import complete_quarters, trends_of
 from dalsegno_agents.gallery.finance.model import (
     GROUP,
     Analysis,
@@ -22,10 +22,10 @@ from dalsegno_agents.gallery.finance.model import (
     Books,
     Coverage,
 )
-from dalsegno_agents.gallery.finance.raw import listed, refuse
+from dalsegno_agents.gallery.finance.reading.compare import Frames
+from dalsegno_agents.gallery.finance.reading.raw import listed, refuse
 from dalsegno_agents.gallery.finance.sources import TABLES
 from dalsegno_agents.gallery.finance.tables import read_table
-from dalsegno_agents.gallery.finance.trends import complete_quarters, trends_of
 
 YEAR_MONTHS: Final = 12
 

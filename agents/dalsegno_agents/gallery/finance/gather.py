@@ -15,11 +15,11 @@ from dalsegno_agents.gallery.finance.model import (
     ReconcileRequest,
     Table,
 )
-from dalsegno_agents.gallery.finance.raw import RawTable
-from dalsegno_agents.gallery.finance.read_files import read_file
-from dalsegno_agents.gallery.finance.read_sql import Database
-from dalsegno_agents.gallery.finance.reconcile import reconciled
-from dalsegno_agents.gallery.finance.shape import check_mapping, shaped
+from dalsegno_agents.gallery.finance.reading.raw import RawTable
+from dalsegno_agents.gallery.finance.reading.read_files import read_file
+from dalsegno_agents.gallery.finance.reading.read_sql import Database
+from dalsegno_agents.gallery.finance.reading.reconcile import reconciled
+from dalsegno_agents.gallery.finance.reading.shape import check_mapping, shaped
 from dalsegno_agents.gallery.finance.sources import TABLES, Source, TableSource
 from dalsegno_agents.gallery.finance.tables import write_table
 

@@ -11,8 +11,8 @@ import pytest
 
 from dalsegno.demo.company import DemoBooks, make_books
 from dalsegno_agents import TaskContext, offline_context
+from dalsegno_agents.gallery.finance.analysis.evidence import Evidence
 from dalsegno_agents.gallery.finance.analyze import analyze
-from dalsegno_agents.gallery.finance.evidence import Evidence
 from dalsegno_agents.gallery.finance.gather import gather, reconcile
 from dalsegno_agents.gallery.finance.model import (
     Analysis,

@@ -9,15 +9,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from dalsegno_agents.gallery.finance import benford as benford_test
-from dalsegno_agents.gallery.finance.benford import (
+from dalsegno_agents.gallery.finance.analysis import benford as benford_test
+from dalsegno_agents.gallery.finance.analysis.benford import (
     FIRST_DIGITS,
     benford,
     expected_deviation,
     first_digits,
     mean_absolute_deviation,
 )
-from dalsegno_agents.gallery.finance.evidence import Evidence
+from dalsegno_agents.gallery.finance.analysis.evidence import Evidence
 
 Rows = list[dict[str, Any]]
 Table = Callable[..., pl.DataFrame]

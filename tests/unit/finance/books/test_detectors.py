@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from dalsegno_agents.gallery.finance.detect_documents import (
+from dalsegno_agents.gallery.finance.analysis.detect_documents import (
     duplicate_invoices,
     duplicate_payments,
     late_postings,
@@ -17,9 +17,13 @@ from dalsegno_agents.gallery.finance.detect_documents import (
     unknown_counterparties,
     wrong_signs,
 )
-from dalsegno_agents.gallery.finance.detect_gaps import gaps, missing_periods
-from dalsegno_agents.gallery.finance.detect_series import large_invoices, outliers, z_threshold
-from dalsegno_agents.gallery.finance.evidence import Detected, Evidence
+from dalsegno_agents.gallery.finance.analysis.detect_gaps import gaps, missing_periods
+from dalsegno_agents.gallery.finance.analysis.detect_series import (
+    large_invoices,
+    outliers,
+    z_threshold,
+)
+from dalsegno_agents.gallery.finance.analysis.evidence import Detected, Evidence
 
 MONTHS = tuple(f"{2024 + n // 12}-{n % 12 + 1:02}" for n in range(24))
 Rows = list[dict[str, Any]]

@@ -18,8 +18,8 @@ from dalsegno.demo.company import make_books
 from dalsegno_agents import TaskContext, offline_context
 from dalsegno_agents.gallery.finance.gather import agent, gather
 from dalsegno_agents.gallery.finance.model import GatherRequest
-from dalsegno_agents.gallery.finance.raw import ROW, RawTable
-from dalsegno_agents.gallery.finance.shape import shaped
+from dalsegno_agents.gallery.finance.reading.raw import ROW, RawTable
+from dalsegno_agents.gallery.finance.reading.shape import shaped
 from dalsegno_agents.gallery.finance.sources import Column, Source, TableSource
 from dalsegno_agents.gallery.finance.tables import schema_of
 

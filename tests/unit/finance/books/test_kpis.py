@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dalsegno_agents.gallery.finance.kpis import DEFINITIONS, evaluated, figures_of, measured
+from dalsegno_agents.gallery.finance.analysis.kpis import (
+    DEFINITIONS,
+    evaluated,
+    figures_of,
+    measured,
+)
+from dalsegno_agents.gallery.finance.analysis.trends import complete_quarters, trends_of
 from dalsegno_agents.gallery.finance.model import GROUP, Figure, Omission
-from dalsegno_agents.gallery.finance.trends import complete_quarters, trends_of
 
 QUARTERS = ["2025-Q1", "2025-Q2"]
 MONTHS = [f"2025-{month:02}" for month in range(1, 7)]

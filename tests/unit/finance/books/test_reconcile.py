@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from dalsegno_agents import TaskContext
-from dalsegno_agents.gallery.finance.compare import Comparison, compare_all
 from dalsegno_agents.gallery.finance.model import Gathered, Table
-from dalsegno_agents.gallery.finance.reconcile import months_between, reconciled, unified
+from dalsegno_agents.gallery.finance.reading.compare import Comparison, compare_all
+from dalsegno_agents.gallery.finance.reading.reconcile import months_between, reconciled, unified
 from dalsegno_agents.gallery.finance.sources import Role
 from dalsegno_agents.gallery.finance.tables import write_table
 from dalsegno_bus.errors import TaskRejected

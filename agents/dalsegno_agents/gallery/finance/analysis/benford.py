@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from dalsegno_agents.gallery.finance.evidence import (
+from dalsegno_agents.gallery.finance.analysis.evidence import (
     Detected,
     Evidence,
     left_out,

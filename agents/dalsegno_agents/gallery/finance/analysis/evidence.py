@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import polars as pl
 
-from dalsegno_agents.gallery.finance.compare import Frames
 from dalsegno_agents.gallery.finance.model import (
     EVIDENCE_MAX,
     Anomaly,
@@ -19,6 +18,7 @@ from dalsegno_agents.gallery.finance.model import (
     Reference,
     Severity,
 )
+from dalsegno_agents.gallery.finance.reading.compare import Frames
 from dalsegno_agents.gallery.finance.sources import Role
 from dalsegno_agents.gallery.finance.tables import empty
 from dalsegno_agents.gallery.finance.units import shown

@@ -10,7 +10,6 @@ from typing import Any, Final
 import polars as pl
 
 from dalsegno_agents.context import TaskContext
-from dalsegno_agents.gallery.finance.compare import Comparison, Frames, compare_all
 from dalsegno_agents.gallery.finance.model import (
     DIFFERENCES_MAX,
     Books,
@@ -18,7 +17,8 @@ from dalsegno_agents.gallery.finance.model import (
     Gathered,
     Table,
 )
-from dalsegno_agents.gallery.finance.raw import refuse
+from dalsegno_agents.gallery.finance.reading.compare import Comparison, Frames, compare_all
+from dalsegno_agents.gallery.finance.reading.raw import refuse
 from dalsegno_agents.gallery.finance.sources import CREDIT_CATEGORIES, Role
 from dalsegno_agents.gallery.finance.tables import empty, read_table, write_table
 

@@ -11,7 +11,7 @@ from typing import Final, get_args
 
 import polars as pl
 
-from dalsegno_agents.gallery.finance.raw import ROW, RawTable, closest, listed, refuse
+from dalsegno_agents.gallery.finance.reading.raw import ROW, RawTable, closest, listed, refuse
 from dalsegno_agents.gallery.finance.sources import (
     TABLES,
     Category,

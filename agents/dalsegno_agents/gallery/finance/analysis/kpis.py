@@ -16,8 +16,8 @@ from typing import Final, TypeAlias
 
 import polars as pl
 
-from dalsegno_agents.gallery.finance.compare import Frames
 from dalsegno_agents.gallery.finance.model import GROUP, Figure, Kpi, Omission
+from dalsegno_agents.gallery.finance.reading.compare import Frames
 from dalsegno_agents.gallery.finance.sources import (
     CREDIT_CATEGORIES,
     CURRENT_ASSETS,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dalsegno_agents.gallery.finance.benford import benford
-from dalsegno_agents.gallery.finance.detect_documents import (
+from dalsegno_agents.gallery.finance.analysis.benford import benford
+from dalsegno_agents.gallery.finance.analysis.detect_documents import (
     duplicate_invoices,
     duplicate_payments,
     late_postings,
@@ -17,9 +17,9 @@ from dalsegno_agents.gallery.finance.detect_documents import (
     unknown_counterparties,
     wrong_signs,
 )
-from dalsegno_agents.gallery.finance.detect_gaps import gaps
-from dalsegno_agents.gallery.finance.detect_series import large_invoices, outliers
-from dalsegno_agents.gallery.finance.evidence import (
+from dalsegno_agents.gallery.finance.analysis.detect_gaps import gaps
+from dalsegno_agents.gallery.finance.analysis.detect_series import large_invoices, outliers
+from dalsegno_agents.gallery.finance.analysis.evidence import (
     Detected,
     Evidence,
     documents_of,

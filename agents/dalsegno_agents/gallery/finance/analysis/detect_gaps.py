@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from dalsegno_agents.gallery.finance.evidence import Detected, Evidence, left_out, passed
+from dalsegno_agents.gallery.finance.analysis.evidence import Detected, Evidence, left_out, passed
 from dalsegno_agents.gallery.finance.model import Anomaly, Reference
 from dalsegno_agents.gallery.finance.sources import PROFIT_AND_LOSS
 

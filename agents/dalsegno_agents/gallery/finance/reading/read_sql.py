@@ -26,7 +26,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from dalsegno_agents.gallery.finance.raw import (
+from dalsegno_agents.gallery.finance.reading.raw import (
     ROW,
     ROWS_MAX,
     RawTable,

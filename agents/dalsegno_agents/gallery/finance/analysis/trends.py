@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from dalsegno_agents.gallery.finance.kpis import RATIO_DIGITS
+from dalsegno_agents.gallery.finance.analysis.kpis import RATIO_DIGITS
 from dalsegno_agents.gallery.finance.model import Figure, Trend
 from dalsegno_agents.gallery.finance.units import months_of, quarter_of
 

@@ -8,9 +8,9 @@ from typing import Final
 
 import polars as pl
 
-from dalsegno_agents.gallery.finance.compare import Frames
-from dalsegno_agents.gallery.finance.kpis import Measures
+from dalsegno_agents.gallery.finance.analysis.kpis import Measures
 from dalsegno_agents.gallery.finance.model import GROUP, Anomaly, Figure, Kpi, Series
+from dalsegno_agents.gallery.finance.reading.compare import Frames
 
 QUARTERLY: Final[tuple[Kpi, ...]] = (
     "gross_margin",

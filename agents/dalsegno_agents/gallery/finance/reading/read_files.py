@@ -16,7 +16,7 @@ from typing import Final
 import fastexcel
 import polars as pl
 
-from dalsegno_agents.gallery.finance.raw import (
+from dalsegno_agents.gallery.finance.reading.raw import (
     ROWS_MAX,
     Grid,
     RawTable,

@@ -1,0 +1,1 @@
+"""Figures, trends and anomalies of books that were brought to one shape."""

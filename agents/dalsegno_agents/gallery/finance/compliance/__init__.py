@@ -1,0 +1,1 @@
+"""The rule pack, and what each rule looks at."""

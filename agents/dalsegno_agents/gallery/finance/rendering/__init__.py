@@ -1,0 +1,1 @@
+"""The finished report: content once, rendered as HTML, PDF and a workbook."""

@@ -1,0 +1,1 @@
+"""The executive summary: its facts, its words, and the check of every number in it."""
