@@ -26,7 +26,8 @@ from dalsegno_orchestrator.heard import hear, run_of
 from dalsegno_orchestrator.outbox import Outbox
 from dalsegno_orchestrator.registry import Registry
 from dalsegno_orchestrator.runs import Runs
-from dalsegno_orchestrator.store import OpenRun, Store
+from dalsegno_orchestrator.storage.open_runs import OpenRun
+from dalsegno_orchestrator.store import Store
 from dalsegno_orchestrator.timers import Timers
 from dalsegno_orchestrator.workflow.facts import AgentsChanged
 from dalsegno_orchestrator.workflow.run import Run

@@ -1,4 +1,4 @@
-"""The event store: the only truth. The one room that knows `eventsourcing`.
+"""The event store: the only truth. With `storage/`, all that knows `eventsourcing`.
 
 One transaction takes all new events of a batch, for any number of runs, together with the index of
 open runs. Appending to a version that somebody else appended to first changes nothing and raises
@@ -10,10 +10,7 @@ tails the table misses none (the library's own reasoning, in its `_lock_table`).
 """
 
 from collections.abc import Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -26,26 +23,11 @@ from eventsourcing.persistence import (
     PersistenceError,
     StoredEvent,
 )
-from eventsourcing.sqlite import (
-    SQLiteApplicationRecorder,
-    SQLiteConnection,
-    SQLiteConnectionPool,
-    SQLiteCursor,
-    SQLiteDatastore,
-)
 
 from dalsegno_bus.errors import SettingsError, Unavailable, VersionConflict
 from dalsegno_orchestrator.history import Recorded, Sealed, unseal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenRun:
-    """A run that has not ended, as the index of open runs holds it."""
-
-    run_id: UUID
-    partition: int
-    due_at: datetime | None
-    """Not later than when something is due; None: only a message can move it."""
+from dalsegno_orchestrator.storage import sqlite
+from dalsegno_orchestrator.storage.open_runs import OpenRun
 
 
 class _Recorder(Protocol):
@@ -75,12 +57,12 @@ class Store:
         table = f"{namespace.replace('-', '_')}_events"
         scheme = urlsplit(url).scheme
         if scheme == "sqlite":
-            self._recorder: Any = _SQLiteRecorder(_sqlite(url), events_table_name=table)
+            self._recorder: Any = sqlite.open_recorder(url, table)
         elif scheme in {"postgresql", "postgres"}:
-            from dalsegno_orchestrator.postgres import open_recorder  # an image may have no driver
+            from dalsegno_orchestrator.storage import postgres  # an image may have no driver
 
             with _errors(url):
-                self._recorder = open_recorder(url, table)
+                self._recorder = postgres.open_recorder(url, table)
         else:
             raise SettingsError(
                 f"DALSEGNO_STORE_URL={url!r}: use sqlite:///file.db or postgresql://…"
@@ -197,93 +179,3 @@ def _without_password(url: str) -> str:
     if parts.password is None:
         return url
     return url.replace(f":{parts.password}@", ":…@", 1)
-
-
-# --- SQLite ------------------------------------------------------------------------------------
-
-
-def _sqlite(url: str) -> SQLiteDatastore:
-    path = url.removeprefix("sqlite:///")
-    if not path or path == url:
-        raise SettingsError(f"DALSEGNO_STORE_URL={url!r}: a path must follow sqlite:///")
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"cannot create the folder of {path!r}: {error}") from error
-    datastore = SQLiteDatastore(path, lock_timeout=30)
-    datastore.pool = _DurablePool(db_name=path, lock_timeout=30)
-    return datastore
-
-
-class _DurablePool(SQLiteConnectionPool):
-    """Connections whose commits have reached the disk when they return."""
-
-    def _create_connection(self) -> SQLiteConnection:
-        connection = super()._create_connection()
-        connection.cursor().execute("PRAGMA synchronous=FULL")
-        return connection
-
-
-class _SQLiteRecorder(SQLiteApplicationRecorder):
-    """Adds the index of open runs to the transaction that appends."""
-
-    def construct_create_table_statements(self) -> list[str]:
-        return [
-            *super().construct_create_table_statements(),
-            f"CREATE TABLE IF NOT EXISTS {self.events_table_name}_open ("
-            "run_id TEXT PRIMARY KEY, part INTEGER NOT NULL, due_at REAL) WITHOUT ROWID",
-            f"CREATE INDEX IF NOT EXISTS {self.events_table_name}_open_part "
-            f"ON {self.events_table_name}_open (part)",
-        ]
-
-    def ensure_schema(self) -> None:
-        self.create_table()
-
-    def keep(
-        self, events: Sequence[StoredEvent], opened: Sequence[OpenRun], closed: Sequence[UUID]
-    ) -> None:
-        with self._transaction() as cursor:
-            cursor.executemany(
-                self.insert_events_statement,
-                [(_hex(e.originator_id), e.originator_version, e.topic, e.state) for e in events],
-            )
-            if opened:
-                cursor.executemany(
-                    f"INSERT INTO {self.events_table_name}_open VALUES (?,?,?) "  # noqa: S608
-                    "ON CONFLICT (run_id) DO UPDATE SET due_at = excluded.due_at",
-                    [(run.run_id.hex, run.partition, _seconds(run.due_at)) for run in opened],
-                )
-            if closed:
-                cursor.executemany(
-                    f"DELETE FROM {self.events_table_name}_open WHERE run_id = ?",  # noqa: S608
-                    [(run_id.hex,) for run_id in closed],
-                )
-
-    def select_open(self, partitions: Sequence[int]) -> list[OpenRun]:
-        marks = ",".join("?" * len(partitions))
-        with self.datastore.transaction(commit=False) as cursor:
-            cursor.execute(
-                f"SELECT run_id, part, due_at FROM {self.events_table_name}_open "  # noqa: S608
-                f"WHERE part IN ({marks})",
-                list(partitions),
-            )
-            rows = cast("list[Any]", cursor.fetchall())
-        return [
-            OpenRun(run_id=UUID(row[0]), partition=row[1], due_at=time_of(row[2])) for row in rows
-        ]
-
-    def _transaction(self) -> AbstractContextManager[SQLiteCursor]:
-        return self.datastore.transaction(commit=True)
-
-
-def _hex(originator_id: UUID | str) -> str:
-    return originator_id.hex if isinstance(originator_id, UUID) else originator_id
-
-
-def _seconds(at: datetime | None) -> float | None:
-    return None if at is None else at.timestamp()
-
-
-def time_of(seconds: float | None) -> datetime | None:
-    """The moment so many seconds after 1970-01-01 (UTC)."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -10,7 +10,8 @@ import pytest
 
 from dalsegno_bus.errors import SettingsError, StoreError, Unavailable, VersionConflict
 from dalsegno_orchestrator.history import NO_DIGEST, Sealed, seal, unseal
-from dalsegno_orchestrator.store import OpenRun, Store
+from dalsegno_orchestrator.storage.open_runs import OpenRun
+from dalsegno_orchestrator.store import Store
 from dalsegno_orchestrator.workflow.events import RunStarted, TaskCompleted, TaskSkipped
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

@@ -33,7 +33,8 @@ from dalsegno_bus.telemetry import traceparent
 from dalsegno_bus.topology import Topology, agent_consumer, inbox_consumer, topology_of
 from dalsegno_orchestrator.history import Sealed, seal
 from dalsegno_orchestrator.settings import OrchestratorSettings
-from dalsegno_orchestrator.store import OpenRun, Store
+from dalsegno_orchestrator.storage.open_runs import OpenRun
+from dalsegno_orchestrator.store import Store
 from dalsegno_orchestrator.workflow.events import (
     Candidate,
     RunCompleted,

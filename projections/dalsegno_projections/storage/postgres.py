@@ -8,7 +8,7 @@ from eventsourcing.persistence import Tracking
 from eventsourcing.postgres import PostgresDatastore, PostgresTrackingRecorder
 from psycopg.sql import SQL, Identifier
 
-from dalsegno_orchestrator.postgres import open_datastore
+from dalsegno_orchestrator.storage.postgres import open_datastore
 from dalsegno_projections.storage.database import Cursor, Statements, listed
 from dalsegno_projections.views.table import AnyTable, ColumnType, Key
 

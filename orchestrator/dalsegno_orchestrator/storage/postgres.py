@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
 from dalsegno_bus.errors import SettingsError
-from dalsegno_orchestrator.store import OpenRun, time_of
+from dalsegno_orchestrator.storage.open_runs import OpenRun, seconds_of, time_of
 
 _POOL_SIZE = 4
 _CONNECT_TIMEOUT_SECONDS = 5.0
@@ -117,7 +117,7 @@ class PostgresRecorder(PostgresApplicationRecorder):
                 rows = (
                     [run.run_id for run in opened],
                     [run.partition for run in opened],
-                    [run.due_at.timestamp() if run.due_at else None for run in opened],
+                    [seconds_of(run.due_at) for run in opened],
                 )
                 cursor.execute(self._open, rows, prepare=True)
             if closed:

@@ -1,0 +1,1 @@
+"""How the event store lies in each database: recorders of the library, with our index of runs."""
