@@ -6,11 +6,12 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from uuid import uuid4
+from secrets import token_hex
 
 import psutil
+
 from dalsegno.layout import Layout, in_folder
 from dalsegno.stack import Stack, running
 
@@ -29,7 +30,7 @@ def quick_layout(folder: Path, *agents: str) -> Layout:
     """A stack whose tasks come again soon after an agent's death."""
     layout = in_folder(folder, agents)
     environment = {**layout.environment, "DALSEGNO_ACK_WAIT_SECONDS": "1.0"}
-    return Layout(**{**vars(layout), "environment": environment})
+    return replace(layout, environment=environment)
 
 
 @asynccontextmanager
@@ -79,7 +80,7 @@ class Commands:
     started: list[Command] = field(default_factory=list[Command])
 
     async def start(self, *arguments: str, **environment: str) -> Command:
-        mark = uuid4().hex  # noqa: TID251 - tells our processes from others
+        mark = token_hex(16)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "dalsegno", *arguments),
             stdout=PIPE,
