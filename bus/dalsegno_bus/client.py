@@ -251,7 +251,7 @@ class Client:
         if isinstance(answer, dict):
             fields = cast("dict[str, Json]", answer)
             if fields.keys() == {"error"}:
-                raise UsageError(str(fields["error"]["message"]))
+                raise UsageError(_refusal(fields["error"]))
             return fields
         return answer
 
@@ -386,6 +386,12 @@ def _answer(reply: Accepted | Rejected) -> Accepted | RunRejected:
     if isinstance(reply, Rejected):
         return RunRejected([str(reason) for reason in reply.reasons])
     return reply
+
+
+def _refusal(error: Json) -> str:
+    if isinstance(error, dict):
+        return str(cast("dict[str, Json]", error).get("message", error))
+    return str(error)
 
 
 def _accepted(answer: Accepted | RunRejected) -> Accepted:

@@ -16,9 +16,15 @@ from dalsegno_bus.errors import BusError, PublishFailed, SettingsError, Unavaila
 from dalsegno_bus.nats_bucket import NatsBucket
 from dalsegno_bus.nats_connection import Connection
 from dalsegno_bus.nats_core import Mailbox, send
-from dalsegno_bus.nats_frames import ApiFault, Patience
+from dalsegno_bus.nats_frames import DELETION_SECONDS, ApiFault, Patience
 from dalsegno_bus.nats_pull import NatsPull, Source
-from dalsegno_bus.nats_streams import Provisioner, Publisher, sequence_of
+from dalsegno_bus.nats_streams import (
+    Provisioner,
+    Publisher,
+    consumer_config,
+    sequence_of,
+    stream_config,
+)
 from dalsegno_bus.topology import Consumer, Stream, Topology
 
 _STREAM_MISSING: Final = 10059
@@ -150,9 +156,11 @@ class NatsBus:
     def _source(self, consumer: Consumer, ahead: int) -> Source:
         name = f"{consumer.stream.name}.{consumer.name}"
 
-        async def ensure() -> str:
-            await self._provisioner.provision(Topology(consumers=(consumer,)))
-            return name
+        async def ensure() -> tuple[str, str]:
+            await self._provisioner.stream(stream_config(consumer.stream))
+            config = consumer_config(consumer)
+            answer = await self._provisioner.consumer(consumer.stream.name, config)
+            return name, answer["created"]
 
         return Source(self._wire, ensure, name=name, ahead=ahead)
 
@@ -171,6 +179,7 @@ class NatsBus:
         renewals = self._provisioner.renewals
         async with self._mending:
             if self._provisioner.renewals == renewals:  # nobody else did it meanwhile
+                await asyncio.sleep(DELETION_SECONDS)
                 try:
                     await self._provisioner.provision(self._known)
                 except (BusError, SettingsError, Unavailable) as error:

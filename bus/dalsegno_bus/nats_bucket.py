@@ -4,6 +4,7 @@ Laid out as every NATS client has it, so that `nats kv` shows the same. A watch 
 when that restarts, or loses the bucket, the watch tells what is different afterwards.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from typing import Any, Final
 from dalsegno_bus.bus import Entry, Headers, Outgoing
 from dalsegno_bus.errors import PublishFailed, UsageError
 from dalsegno_bus.keys import check_key
-from dalsegno_bus.nats_frames import Patience, Wire
+from dalsegno_bus.nats_frames import DELETION_SECONDS, Patience, Wire
 from dalsegno_bus.nats_pull import NatsDelivery, NatsPull, Source
 from dalsegno_bus.nats_streams import (
     MARKER_SECONDS,
@@ -99,6 +100,7 @@ class NatsBucket:
         return revision
 
     async def _make(self) -> None:
+        await asyncio.sleep(DELETION_SECONDS)
         await self._provisioner.provision(Topology(buckets=(self._name,)))
 
     def _subject(self, key: str) -> str:
@@ -126,7 +128,7 @@ class _Watch:
         self._seen: set[str] | None = None  # while the keys are listed: those that came
         self._told_all = False
         self._out: deque[Entry | None] = deque()
-        self._source = Source(wire, self._ensure, name="", ahead=_AHEAD)
+        self._source = Source(wire, self._ensure, name=self._stream, ahead=_AHEAD)
         self._pull = NatsPull(wire, [self._source], patience)
 
     async def open(self) -> None:
@@ -146,7 +148,7 @@ class _Watch:
                     self._note(delivery)
         return self._out.popleft()
 
-    async def _ensure(self) -> str:
+    async def _ensure(self) -> tuple[str, str]:
         created = await self._provisioner.stream(bucket_config(self._bucket))
         if created != self._created:
             self._created = created
@@ -164,7 +166,7 @@ class _Watch:
         self._seen = set()
         if not answer.get("num_pending"):
             self._listed()
-        return f"{self._stream}.{self._consumer}"
+        return f"{self._stream}.{self._consumer}", answer["created"]
 
     def _note(self, delivery: NatsDelivery) -> None:
         key = delivery.subject.removeprefix(self._prefix)

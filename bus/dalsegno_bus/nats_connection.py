@@ -58,6 +58,8 @@ class _Subscribed:
 class Connection(Client):
     """The library's connection, extended: see the module. Keeps the contract of `Wire`."""
 
+    _pongs: list[asyncio.Future[bool]]
+
     def __init__(self, url: str) -> None:
         super().__init__()
         self._urls = [part.strip() for part in url.split(",") if part.strip()]
@@ -121,9 +123,8 @@ class Connection(Client):
         """Send what is buffered, then disconnect, for good."""
         if self._shut:
             return
-        if self.is_up:
-            with suppress(nats_errors.Error):  # it was worth a try
-                await self.flush(timeout=SERVER_SECONDS_MAX)
+        with suppress(Unavailable):  # it was worth a try
+            await self.round_trip()
         self._shut = True
         await self.close()
         self._tell(self._hooks_lost)
@@ -166,15 +167,17 @@ class Connection(Client):
         return True
 
     async def relieve(self) -> None:
-        if self._pending_data_size > BUFFER_BYTES_MAX:
-            await self._flush_pending(force_flush=True)
+        while self._pending_data_size > BUFFER_BYTES_MAX and self.is_up:
+            with suppress(TimeoutError):
+                await self._written()
 
     async def round_trip(self) -> None:
         if not self.is_up:
             return
         try:
+            await self._written()  # the library's PING overtakes what waits to be written
             await self.flush(timeout=SERVER_SECONDS_MAX)
-        except nats_errors.Error as error:
+        except (nats_errors.Error, TimeoutError) as error:
             raise Unavailable(f"the NATS server at {self.address} does not answer") from error
 
     async def hear(self, subject: str, sink: Sink, *, queue: str = "") -> _Subscribed:
@@ -257,14 +260,44 @@ class Connection(Client):
         if "permissions violation" not in reason:
             await self._process_op_err(nats_errors.Error(reason))
 
+    async def _process_op_err(self, e: Exception) -> None:
+        self._failure = str(e) or repr(e)
+        self._note_loss()
+        await super()._process_op_err(e)
+
+    async def _process_pong(self) -> None:
+        # The library fails, and its reading loop ends, if whoever sent the PING has given up.
+        if self._pongs:
+            waiting = self._pongs.pop(0)
+            if not waiting.done():
+                waiting.set_result(True)
+        self._pings_outstanding = 0
+
+    async def _written(self) -> None:
+        """Return when all that waits has been written; the library's way swallows cancellation.
+
+        Raises:
+            TimeoutError: It takes too long.
+        """
+        assert self._flush_queue is not None
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(SERVER_SECONDS_MAX):
+            await self._flush_queue.put(written)
+            await written
+
     async def _on_error(self, error: Exception) -> None:
         self._failure = str(error) or repr(error)  # told when the connection is lost
 
     async def _on_lost(self) -> None:
-        if self._up.is_set() and not self._shut:
+        self._note_loss()
+
+    def _note_loss(self) -> None:
+        if not self._up.is_set():
+            return
+        self._up.clear()
+        if not self._shut:
             reason = self._failure or "it fell silent"
             log(_logger, "warning", "bus.disconnected", server=self.address, reason=reason)
-        self._up.clear()
         self._tell(self._hooks_lost)
 
     async def _on_back(self) -> None:

@@ -18,6 +18,7 @@ from dalsegno_bus.bus import Headers
 from dalsegno_bus.errors import BusError, SettingsError, Unavailable, UsageError
 from dalsegno_bus.logs import log
 from dalsegno_bus.nats_frames import (
+    DELETION_SECONDS,
     STATUS_HEARTBEAT,
     Patience,
     Subscribed,
@@ -127,14 +128,14 @@ class Source:
     """One consumer that a pull reads: what was asked of it, and whether it still answers.
 
     Args:
-        ensure: Makes sure that the consumer exists, and returns its `STREAM.name`.
+        ensure: Makes sure that the consumer exists; returns its `STREAM.name`, and since when.
         ahead: How many messages it may have sent that were not handed out.
     """
 
     def __init__(
         self,
         wire: Wire,
-        ensure: Callable[[], Awaitable[str]],
+        ensure: Callable[[], Awaitable[tuple[str, str]]],
         *,
         name: str,
         ahead: int,
@@ -143,6 +144,7 @@ class Source:
         self._ensure = ensure
         self._ahead = ahead
         self._name = name
+        self._created = ""
         self._inbox = wire.new_inbox()
         self._subscribed: Subscribed | None = None
         self._asked = 0
@@ -151,7 +153,7 @@ class Source:
         self.broken = False
 
     async def open(self, take: Callable[[NatsDelivery], None], notice: Callable[[], None]) -> None:
-        """Hand each message to `take`; call `notice` when there is something to do."""
+        """Hand each message to `take`; call `notice` when a request has ended."""
 
         def sink(subject: bytes, reply: bytes, body: bytes, raw: bytes | None) -> None:
             self._heard = True
@@ -175,11 +177,18 @@ class Source:
         if self._subscribed is not None:
             self._subscribed.forget()
 
+    @property
+    def stream(self) -> str:
+        """The stream that it reads."""
+        return self._name.partition(".")[0]
+
     async def mend(self) -> None:
-        """Make the consumer anew if need be, and forget what was asked before."""
-        self._name = await self._ensure()
-        self._asked = 0
-        self._heard = True
+        """Make sure that the consumer exists; what was asked of a lost one is forgotten."""
+        self._name, created = await self._ensure()
+        if self.broken or created != self._created:
+            self._asked = 0
+            self._heard = True
+        self._created = created
         self.broken = False
 
     def ask(self) -> None:
@@ -245,7 +254,7 @@ class NatsPull:
     async def open(self) -> None:
         """Begin to receive."""
         for source in self._sources:
-            await source.open(self._take, self._bell.set)
+            await source.open(self._take, self._notice)
         self._unhook = [
             self._wire.when_back(self._break_all),
             self._wire.when_lost(self._bell.set),
@@ -307,6 +316,15 @@ class NatsPull:
         self._ready.append(delivery)
         self._bell.set()
 
+    def _notice(self) -> None:
+        if any(source.broken for source in self._sources):
+            self._mend_later(DELETION_SECONDS)
+        self._bell.set()
+
+    def _mend_later(self, seconds: float) -> None:
+        self._mend_at = self._loop.time() + seconds
+        self._loop.call_at(self._mend_at, self._bell.set)
+
     def _check(self) -> None:
         for source in self._sources:
             source.check()
@@ -320,16 +338,17 @@ class NatsPull:
         self._bell.set()
 
     async def _mend(self) -> None:
-        broken = [source for source in self._sources if source.broken]
-        if not broken or not self._wire.is_up or self._loop.time() < self._mend_at:
+        streams = {source.stream for source in self._sources if source.broken}
+        if not streams or not self._wire.is_up or self._loop.time() < self._mend_at:
             return
+        # the server does not tell each consumer that its stream is gone
+        broken = [source for source in self._sources if source.stream in streams]
         try:
             for source in broken:
                 await source.mend()
         except (BusError, SettingsError, Unavailable) as error:
             self._mend_after = min(max(2 * self._mend_after, _MEND_SECONDS_MIN), _MEND_SECONDS_MAX)
-            self._mend_at = self._loop.time() + self._mend_after
-            self._loop.call_at(self._mend_at, self._bell.set)
+            self._mend_later(self._mend_after)
             if not self._interrupted:
                 self._interrupted = True
                 log(_logger, "warning", "bus.pull_interrupted", reason=str(error))

@@ -357,7 +357,7 @@ async def test_a_question_the_projections_refuse_is_a_usage_error(
     bus: MemoryBus, client: Client
 ) -> None:
     async with projections(bus, [{"error": {"code": "usage", "message": "there is no such run"}}]):
-        with pytest.raises(UsageError, match="there is no such run"):
+        with pytest.raises(UsageError, match=r"^there is no such run$"):
             await client.query("run", {"run_id": "x"})
 
 
