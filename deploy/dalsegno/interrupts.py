@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM, once and in order: the work is cancelled, what it opened closed, we go.
 
-Further signals while things are being closed change nothing: every wait there has a bound.
+A signal that follows at once is the same wish and changes nothing; one that comes later cancels
+again, so that whoever waits for something that hangs is not held.
 """
 
 import asyncio
@@ -10,6 +11,8 @@ from typing import Any, Final, TypeVar
 
 ResultT = TypeVar("ResultT")
 
+PATIENCE_SECONDS: Final = 1.0
+"""How long after a signal another one is the same wish."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -32,7 +35,7 @@ def run(work: Coroutine[Any, Any, ResultT]) -> ResultT:
     Raises:
         Interrupted: A signal came first; `work` was cancelled and has finished.
     """
-    heard: list[signal.Signals] = []
+    heard: list[tuple[signal.Signals, float]] = []
 
     async def interruptible() -> ResultT:
         loop = asyncio.get_running_loop()
@@ -40,9 +43,9 @@ def run(work: Coroutine[Any, Any, ResultT]) -> ResultT:
         assert task is not None
 
         def interrupt(number: signal.Signals) -> None:
-            if not heard:
+            if not heard or loop.time() - heard[-1][1] >= PATIENCE_SECONDS:
+                heard.append((number, loop.time()))
                 task.cancel()
-            heard.append(number)
 
         for number in _SIGNALS:
             loop.add_signal_handler(number, interrupt, number)
@@ -53,4 +56,4 @@ def run(work: Coroutine[Any, Any, ResultT]) -> ResultT:
     except asyncio.CancelledError:
         if not heard:
             raise
-        raise Interrupted(heard[0]) from None
+        raise Interrupted(heard[0][0]) from None

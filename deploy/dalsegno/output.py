@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import click
 import orjson
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -33,6 +34,9 @@ _CONTROL: Final = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)))
 _UV_RUN: Final = "UV_RUN_RECURSION_DEPTH"
 """uv sets it for what it runs: then `dalsegno` alone is on nobody's path."""
 _KIB: Final = 1024
+_GAP: Final = 2
+"""Between two columns of a table."""
+_ROOM_MIN: Final = 8
 _MILLISECOND: Final = 0.001
 
 
@@ -73,12 +77,21 @@ def status(word: str) -> Text:
     return Text(clean(word), style=_STYLES.get(word, ""))
 
 
-def table(*headers: str, rows: Iterable[Sequence[str | Text]], title: str | None = None) -> Table:
+def table(
+    *headers: str,
+    rows: Iterable[Sequence[str | Text]],
+    width: int | None = None,
+) -> Table:
     """A table. A header that begins with `>` stands over numbers; `*`, `~` get the room there is.
 
-    What does not fit goes on in the next line under `*`, and is cut everywhere else.
+    Under `*`, what does not fit goes on in the next line; under `~` it is cut.
+
+    Args:
+        headers: The last one may be `*` or `~`.
+        rows: As many cells as headers.
+        width: How many characters there are; None: as many as the terminal has.
     """
-    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    made = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:
         mark = header[0] if header[0] in ">*~" else ""
         made.add_column(
@@ -88,9 +101,30 @@ def table(*headers: str, rows: Iterable[Sequence[str | Text]], title: str | None
             overflow="fold" if mark == "*" else "ellipsis",
             ratio=1 if mark in {"*", "~"} else None,
         )
-    for row in rows:
+    cut = headers[-1].startswith("~")
+    cells = [list(row) for row in rows]
+    room = _room(headers, cells, width) if cut else 0
+    for row in cells:
+        if cut:
+            row[-1] = _cut(row[-1], room)
         made.add_row(*row)
     return made
+
+
+def _room(headers: Sequence[str], rows: Sequence[Sequence[str | Text]], width: int | None) -> int:
+    """How many characters are left for the last column beside all others."""
+    whole = width or console().width
+    taken = sum(
+        max([cell_len(header.lstrip(">*~")), *(cell_len(str(row[index])) for row in rows)])
+        for index, header in enumerate(headers[:-1])
+    )
+    return max(_ROOM_MIN, whole - taken - _GAP * (len(headers) - 1) - 1)
+
+
+def _cut(words: str | Text, room: int) -> Text:
+    text = words.copy() if isinstance(words, Text) else Text(words)
+    text.truncate(room, overflow="ellipsis")
+    return text
 
 
 def seconds(value: float | None) -> str:

@@ -100,12 +100,13 @@ class Scene:
             task for task in self.tasks if task.index is None or items[task.step] <= ITEMS_SHOWN
         ]
 
-    def draw(self, now: datetime) -> Table:
-        """The tasks as a table, as they stand at `now` (UTC)."""
+    def draw(self, now: datetime, width: int) -> Table:
+        """The tasks as a table of so many columns, as they stand at `now` (UTC)."""
         rows: list[tuple[str | Text, ...]] = [self._row(task, now) for task in self.shown]
         begun = {task.step for task in self.tasks}
         rows.extend((cell(step, "dim"), *([""] * 6)) for step in self.steps if step not in begun)
-        return table("Task", "State", "Agent", ">Try", ">Waited", ">Worked", "~Progress", rows=rows)
+        headers = ("Task", "State", "Agent", ">Try", ">Waited", ">Worked", "~Progress")
+        return table(*headers, rows=rows, width=width)
 
     def changes(self, before: dict[str, str]) -> list[str]:
         """One line for each task that is not as in `before`, which is brought up to date."""

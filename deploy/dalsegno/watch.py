@@ -33,8 +33,9 @@ HAPPENING_SECONDS: Final = 0.5
 CATCH_UP_SECONDS_MAX: Final = 5.0
 """How long the end of a run may wait for the projections to know of it."""
 
-React: TypeAlias = Callable[[Scene], Awaitable[None]]
-"""Is told of every new state; may signal the run, say."""
+Say: TypeAlias = Callable[[str], None]
+React: TypeAlias = Callable[[Scene, Say], Awaitable[None]]
+"""Is told of every new state; may signal the run, and say so."""
 
 
 async def follow(here: Session, run_id: RunId, *, react: React | None = None) -> RunChanged:
@@ -47,8 +48,8 @@ async def follow(here: Session, run_id: RunId, *, react: React | None = None) ->
     """
     scene = Scene()
     last: RunChanged | None = None
-    with _shown(scene) as show:
-        looker = _Looker(here, run_id, scene, show=show, react=react)
+    with _shown(scene) as (show, tell):
+        looker = _Looker(here, run_id, scene, show=show, tell=tell, react=react)
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(looker.run()),
@@ -61,6 +62,7 @@ async def follow(here: Session, run_id: RunId, *, react: React | None = None) ->
                     looker.hurry()
                     last = change if isinstance(change, RunChanged) else last
             await looker.catch_up()
+            looker.stop()
             for task in tasks:
                 task.cancel()
         show()
@@ -90,13 +92,16 @@ class _Looker:
         scene: Scene,
         *,
         show: Callable[[], None],
+        tell: Say,
         react: React | None,
     ) -> None:
         self._here = here
         self._question = AskRunDetail(run_id=str(run_id))
         self._scene = scene
         self._show = show
+        self._tell = tell
         self._react = react
+        self._stopping = False
         self._news = asyncio.Event()
         self._calm_at = 0.0
         self._caught_up = asyncio.Event()
@@ -119,18 +124,22 @@ class _Looker:
             async with asyncio.timeout(CATCH_UP_SECONDS_MAX):
                 await self._caught_up.wait()
         except TimeoutError:
-            say("the projections are behind: the tasks below may not be the last word")
+            self._tell("the projections are behind: the tasks below may not be the last word")
+
+    def stop(self) -> None:
+        """Look no more: cancelling alone may be lost while an answer is on its way."""
+        self._stopping = True
 
     async def run(self) -> None:
-        """Look, for ever."""
-        while True:
+        """Look until told to stop."""
+        while not self._stopping:
             self._news.clear()
             detail = await self._detail()
             if detail is not None:
                 self._scene.look(detail)
                 if self._react is not None:
                     self._show()
-                    await self._react(self._scene)
+                    await self._react(self._scene, self._tell)
             if not self._scene.is_behind:
                 self._caught_up.set()
             await self._pause()
@@ -169,16 +178,24 @@ async def _draw(show: Callable[[], None]) -> None:
 
 
 @contextmanager
-def _shown(scene: Scene) -> Generator[Callable[[], None]]:
-    """Something to call whenever the scene may have changed."""
+def _shown(scene: Scene) -> Generator[tuple[Callable[[], None], Say]]:
+    """What to call whenever the scene may have changed, and how to say something meanwhile."""
     if not is_terminal():
         before: dict[str, str] = {}
 
-        def tell() -> None:
+        def tell_changes() -> None:
             for line in scene.changes(before):
                 say(line)
 
-        yield tell
+        yield tell_changes, say
         return
-    with Live(console=console(to_stderr=True), auto_refresh=False) as live:
-        yield lambda: live.update(scene.draw(utc_now()), refresh=True)
+    screen = console(to_stderr=True)
+    with Live(console=screen, auto_refresh=False) as live:
+
+        def draw() -> None:
+            live.update(scene.draw(utc_now(), screen.width), refresh=True)
+
+        def tell(words: str) -> None:  # above the table; uncut, so that a command can be copied
+            screen.print(words, soft_wrap=True)
+
+        yield draw, tell

@@ -14,8 +14,8 @@ from dalsegno_bus.embedded import EmbeddedServer
 from dalsegno_bus.errors import PublishFailed, SettingsError, Unavailable
 from dalsegno_bus.ids import new_run_id
 from dalsegno_bus.nats import NatsBus, connect
-from dalsegno_bus.nats_connection import Connection
-from dalsegno_bus.nats_frames import Patience
+from dalsegno_bus.nats.connection import Connection
+from dalsegno_bus.nats.frames import Patience
 from dalsegno_bus.subjects import Subjects
 from dalsegno_bus.topology import (
     Consumer,

@@ -15,7 +15,7 @@ from typing import Final
 from dalsegno.demo.company import DemoBooks, make_books
 from dalsegno.files import write_files
 from dalsegno.layout import FINANCE_AGENTS, REPORTS, in_folder
-from dalsegno.output import say, typed
+from dalsegno.output import typed
 from dalsegno.scene import Scene
 from dalsegno.session import Session
 from dalsegno.stack import Stack, nobody_ends, running
@@ -123,14 +123,14 @@ class Approval:
         self._manual = manual
         self._done = False
 
-    async def consider(self, scene: Scene) -> None:
+    async def consider(self, scene: Scene, tell: Callable[[str], None]) -> None:
         """Act once the run waits for its approval."""
         if self._done or scene.waiting_for_signal(SIGNAL) is None:
             return
         self._done = True
         if self._manual:
             signal = f"runs signal {self._run_id} {SIGNAL} --payload {shlex.quote(_EXAMPLE)}"
-            say(f"{_WHY}. Type in another terminal:\n  {typed(signal, self._folder)}")
+            tell(f"{_WHY}. Type in another terminal:\n  {typed(signal, self._folder)}")
             return
         await self._here.client.signal(self._run_id, SIGNAL, _ANSWER)
-        say(f"{_WHY}: the demo approves it itself (--manual leaves that to you)")
+        tell(f"{_WHY}: the demo approves it itself (--manual leaves that to you)")

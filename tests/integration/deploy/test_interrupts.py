@@ -32,9 +32,9 @@ sys.exit(command_line.main())
 """
 
 
-async def ended_by(*numbers: signal.Signals) -> tuple[int, list[str]]:
+async def ended_by(*numbers: signal.Signals, script: str = SCRIPT) -> tuple[int, list[str]]:
     """Exit code and words of the script, sent each signal after a line that it wrote."""
-    child = await asyncio.create_subprocess_exec(sys.executable, "-c", SCRIPT, stdout=PIPE)
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=PIPE)
     said: list[str] = []
     try:
         async with asyncio.timeout(WAIT_SECONDS):
@@ -59,3 +59,12 @@ async def test_a_signal_closes_what_is_open(number: signal.Signals) -> None:
 async def test_a_second_ctrl_c_does_not_cut_the_closing_short() -> None:
     code, said = await ended_by(signal.SIGINT, signal.SIGINT)
     assert (code, said) == (130, ["open", "closing", "closed"])
+
+
+@pytest.mark.slow
+async def test_a_later_ctrl_c_ends_a_closing_that_hangs() -> None:
+    hangs = SCRIPT.replace("sleep(0.3)", "sleep(600)").replace(
+        "async def work", "interrupts.PATIENCE_SECONDS = 0.0\nasync def work"
+    )
+    code, said = await ended_by(signal.SIGINT, signal.SIGTERM, script=hangs)
+    assert (code, said) == (130, ["open", "closing"])

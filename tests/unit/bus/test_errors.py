@@ -9,7 +9,7 @@ import pytest
 
 import dalsegno_bus
 from dalsegno_bus.errors import DalsegnoError, RunRejected, TaskRejected, TaskRetry
-from dalsegno_bus.nats_frames import ApiFault
+from dalsegno_bus.nats.frames import ApiFault
 
 SPECIAL: dict[type[DalsegnoError], DalsegnoError] = {
     RunRejected: RunRejected(["no such workflow", "too deep"]),

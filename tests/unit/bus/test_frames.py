@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dalsegno_bus.errors import PublishFailed, UsageError
-from dalsegno_bus.nats_frames import publish_frame, read_headers, status_of
-from dalsegno_bus.nats_pull import NatsDelivery, Source
-from dalsegno_bus.nats_streams import sequence_of
+from dalsegno_bus.nats.frames import publish_frame, read_headers, status_of
+from dalsegno_bus.nats.pull import NatsDelivery, Source
+from dalsegno_bus.nats.streams import sequence_of
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789-_", min_size=1, max_size=12)
 VALUES = st.text(max_size=30).filter(lambda text: not set(text) & set("\r\n"))

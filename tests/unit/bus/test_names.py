@@ -11,7 +11,7 @@ from dalsegno_bus import ids
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.ids import RunId, is_token, item_id, new_run_id, run_id_of_key, workflow_id
 from dalsegno_bus.keys import check_key
-from dalsegno_bus.memory_state import matcher
+from dalsegno_bus.memory.state import matcher
 from dalsegno_bus.subjects import Subjects, partition_of
 from dalsegno_bus.topology import (
     Stream,

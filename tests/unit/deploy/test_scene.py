@@ -67,7 +67,7 @@ def detail(version: int, *tasks: TaskSummary) -> RunDetail:
 def shown(scene: Scene, seconds: float) -> list[str]:
     console = Console(width=80, color_system=None, force_terminal=False)
     with console.capture() as capture:
-        console.print(scene.draw(BEGIN + timedelta(seconds=seconds)))
+        console.print(scene.draw(BEGIN + timedelta(seconds=seconds), 80))
     return [line.rstrip() for line in capture.get().splitlines()]
 
 

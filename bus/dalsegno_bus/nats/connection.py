@@ -20,8 +20,8 @@ from nats.aio.subscription import Subscription
 from dalsegno_bus.bus import Headers, Heard, Outgoing
 from dalsegno_bus.errors import SettingsError, Unavailable
 from dalsegno_bus.logs import log
-from dalsegno_bus.nats_core import NatsHeard, too_large
-from dalsegno_bus.nats_frames import Answer, ApiFault, Sink
+from dalsegno_bus.nats.core import NatsHeard, too_large
+from dalsegno_bus.nats.frames import Answer, ApiFault, Sink
 
 CONNECT_SECONDS_MAX: Final = 10
 """For the first connection, to whichever server answers."""

@@ -15,11 +15,9 @@ from typing import Generic, TypeVar
 from dalsegno_bus.bus import Entry, Headers, Heard, Outcome, Outgoing
 from dalsegno_bus.errors import PublishFailed, Unavailable, UsageError
 from dalsegno_bus.keys import check_key
-from dalsegno_bus.memory_broker import Clock, Faults, Listener, MemoryBroker, Said, WallClock
-from dalsegno_bus.memory_state import Held, HeldBucket, HeldStream, Reader, check_size
+from dalsegno_bus.memory.broker import Listener, MemoryBroker, Said
+from dalsegno_bus.memory.state import Held, HeldBucket, HeldStream, Reader, check_size
 from dalsegno_bus.topology import Consumer, Stream, Topology
-
-__all__ = ["Clock", "Faults", "MemoryBroker", "MemoryBus", "WallClock"]
 
 ItemT = TypeVar("ItemT")
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 from dalsegno_bus.bus import Entry, Headers, Outgoing
 from dalsegno_bus.errors import PublishFailed, UsageError
 from dalsegno_bus.keys import check_key
-from dalsegno_bus.nats_frames import DELETION_SECONDS, Patience, Wire
-from dalsegno_bus.nats_pull import NatsDelivery, NatsPull, Source
-from dalsegno_bus.nats_streams import (
+from dalsegno_bus.nats.frames import DELETION_SECONDS, Patience, Wire
+from dalsegno_bus.nats.pull import NatsDelivery, NatsPull, Source
+from dalsegno_bus.nats.streams import (
     MARKER_SECONDS,
     Provisioner,
     bucket_config,

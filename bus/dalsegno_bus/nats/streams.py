@@ -12,8 +12,8 @@ import orjson
 
 from dalsegno_bus.bus import Outgoing
 from dalsegno_bus.errors import PublishFailed, SettingsError, Unavailable
-from dalsegno_bus.nats_core import too_large
-from dalsegno_bus.nats_frames import Answer, ApiFault, Patience, Wire, publish_frame
+from dalsegno_bus.nats.core import too_large
+from dalsegno_bus.nats.frames import Answer, ApiFault, Patience, Wire, publish_frame
 from dalsegno_bus.topology import Consumer, Stream, Topology
 
 IN_FLIGHT_MAX: Final = 2_000

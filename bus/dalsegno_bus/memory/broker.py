@@ -1,6 +1,6 @@
 """What the connections of a bus in memory share: the broker, its clock, its chance.
 
-Wakes those who wait; holds no connection. `memory_state` has the streams and buckets themselves.
+Wakes those who wait; holds no connection. `state` has the streams and buckets themselves.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from dalsegno_bus.bus import Headers, Outgoing
 from dalsegno_bus.clock import utc_now
-from dalsegno_bus.memory_state import Held, HeldBucket, HeldStream, Reader, matcher
+from dalsegno_bus.memory.state import Held, HeldBucket, HeldStream, Reader, matcher
 from dalsegno_bus.topology import Consumer, Stream, Topology
 
 HEARD_MAX: Final = 65_536

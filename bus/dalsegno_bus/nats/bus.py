@@ -1,8 +1,4 @@
-"""The bus over NATS: what `bus.Bus` promises, put together from its parts.
-
-`nats_connection` carries the bytes, `nats_streams` writes into streams, `nats_pull` reads from
-them, `nats_bucket` and `nats_core` are key-value buckets and core subjects.
-"""
+"""One connection of a process to NATS servers, and what `bus.Bus` promises over it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -13,12 +9,12 @@ import orjson
 
 from dalsegno_bus.bus import Heard, Outcome, Outgoing
 from dalsegno_bus.errors import BusError, PublishFailed, SettingsError, Unavailable, UsageError
-from dalsegno_bus.nats_bucket import NatsBucket
-from dalsegno_bus.nats_connection import Connection
-from dalsegno_bus.nats_core import Mailbox, send
-from dalsegno_bus.nats_frames import DELETION_SECONDS, ApiFault, Patience
-from dalsegno_bus.nats_pull import NatsPull, Source
-from dalsegno_bus.nats_streams import (
+from dalsegno_bus.nats.bucket import NatsBucket
+from dalsegno_bus.nats.connection import Connection
+from dalsegno_bus.nats.core import Mailbox, send
+from dalsegno_bus.nats.frames import DELETION_SECONDS, ApiFault, Patience
+from dalsegno_bus.nats.pull import NatsPull, Source
+from dalsegno_bus.nats.streams import (
     Provisioner,
     Publisher,
     consumer_config,

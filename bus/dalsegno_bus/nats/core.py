@@ -12,7 +12,7 @@ from typing import Final
 from dalsegno_bus.bus import Headers, Heard, Outgoing
 from dalsegno_bus.errors import PublishFailed
 from dalsegno_bus.logs import log
-from dalsegno_bus.nats_frames import Subscribed, Wire, publish_frame, read_headers
+from dalsegno_bus.nats.frames import Subscribed, Wire, publish_frame, read_headers
 
 HEARD_MAX: Final = 65_536
 """Core messages that wait for one listener; it loses what comes beyond."""

@@ -17,7 +17,7 @@ import orjson
 from dalsegno_bus.bus import Headers
 from dalsegno_bus.errors import BusError, SettingsError, Unavailable, UsageError
 from dalsegno_bus.logs import log
-from dalsegno_bus.nats_frames import (
+from dalsegno_bus.nats.frames import (
     DELETION_SECONDS,
     STATUS_HEARTBEAT,
     Patience,
@@ -26,7 +26,7 @@ from dalsegno_bus.nats_frames import (
     read_headers,
     status_of,
 )
-from dalsegno_bus.nats_streams import nanoseconds
+from dalsegno_bus.nats.streams import nanoseconds
 
 REQUEST_SECONDS: Final = 60.0
 """How long a request waits at the server for messages."""
