@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 import orjson
+from pydantic import ValidationError
 
-from dalsegno_bus.errors import ArtifactMissing, SettingsError
+from dalsegno_bus.codec import readable
+from dalsegno_bus.errors import ArtifactMissing, SettingsError, UsageError
 from dalsegno_bus.messages import Artifact, Json
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ PAYLOAD_BYTES_MAX: Final = 64 * 1024
 """A payload above this travels by reference."""
 
 CLAIM: Final = "$claim"
+
+CLAIM_BYTES_MAX: Final = 256
+"""No claim is longer, so nothing shorter is worth one."""
 
 
 class ArtifactStore:
@@ -99,7 +104,7 @@ def check_in(value: Json, store: ArtifactStore, *, bytes_max: int = PAYLOAD_BYTE
     sizes = {key: orjson.dumps(field) for key, field in fields.items()}
     total = len(encoded)
     for key in sorted(sizes, key=lambda key: len(sizes[key]), reverse=True):
-        if total <= bytes_max:
+        if total <= bytes_max or len(sizes[key]) <= CLAIM_BYTES_MAX:
             break
         claim = _claim(sizes[key], store)
         total += len(orjson.dumps(claim)) - len(sizes[key])
@@ -112,11 +117,12 @@ def check_out(value: Json, store: ArtifactStore) -> Json:
 
     Raises:
         ArtifactMissing: A claim points at nothing.
+        UsageError: Somebody wrote what looks like a claim and is none.
     """
     if isinstance(value, dict):
         fields = cast("dict[str, Json]", value)
         if is_claim(fields):
-            body = store.get(Artifact.model_validate(fields[CLAIM]))
+            body = store.get(_artifact_of(fields[CLAIM]))
             return check_out(orjson.loads(body), store)
         return {key: check_out(field, store) for key, field in fields.items()}
     if isinstance(value, list):
@@ -145,6 +151,16 @@ _SCHEMES: Final = frozenset({"file", "memory", "s3", "gs", "az", "azure", "abfs"
 def _claim(encoded: bytes, store: ArtifactStore) -> dict[str, Json]:
     artifact = store.put(encoded, media_type="application/json")
     return {CLAIM: artifact.model_dump(exclude_none=True)}
+
+
+def _artifact_of(reference: Json) -> Artifact:
+    try:
+        return Artifact.model_validate(reference)
+    except ValidationError as error:
+        raise UsageError(
+            f"{CLAIM!r} is kept for values that travel by reference, and this is none: "
+            f"{readable(error)}; use another name for the field"
+        ) from error
 
 
 def _path(sha256: str) -> str:

@@ -11,7 +11,8 @@ from dalsegno_bus.subjects import Subjects
 ACK_WAIT_SECONDS: Final = 10.0
 """How long a silent replica keeps a task before another one gets it."""
 
-INBOX_ACK_WAIT_SECONDS: Final = 30.0
+INBOX_ACK_WAIT_SECONDS: Final = 10.0
+"""How long a silent orchestrator keeps a message before another one gets it."""
 INBOX_MESSAGES_MAX: Final = 2_000_000
 TASKS_MESSAGES_MAX: Final = 2_000_000
 DEAD_MESSAGES_MAX: Final = 100_000

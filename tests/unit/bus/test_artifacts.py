@@ -19,7 +19,7 @@ from dalsegno_bus.artifacts import (
     has_claim,
     is_claim,
 )
-from dalsegno_bus.errors import ArtifactMissing, SettingsError
+from dalsegno_bus.errors import ArtifactMissing, SettingsError, UsageError
 
 KEYS = st.text(max_size=8).filter(lambda key: key != CLAIM)
 JSON = st.recursive(
@@ -112,3 +112,15 @@ def test_a_url_that_nobody_can_open_is_a_wrong_setting(url: str) -> None:
 def test_what_a_user_calls_by_our_name_is_no_claim_unless_alone() -> None:
     assert not is_claim({CLAIM: {}, "other": 1})
     assert not is_claim(cast("object", [CLAIM]))
+
+
+def test_what_only_looks_like_a_claim_is_refused_with_a_sentence(store: ArtifactStore) -> None:
+    with pytest.raises(UsageError, match="another name"):
+        check_out({"field": {CLAIM: "mine"}}, store)
+
+
+def test_no_artifact_is_made_for_a_field_that_is_shorter_than_a_claim(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    check_in({str(number): "short" for number in range(5_000)}, store, bytes_max=1_000)
+    assert sum(path.is_file() for path in tmp_path.rglob("*")) == 1
