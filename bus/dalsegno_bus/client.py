@@ -244,7 +244,7 @@ class Client:
             Unavailable: They do not answer.
         """
         heard = await self._bus.ask(
-            Outgoing(self._subjects.query(name), orjson.dumps(body)),
+            Outgoing(self._subjects.query(name), orjson.dumps({} if body is None else body)),
             timeout_seconds=timeout_seconds,
         )
         answer: Json = orjson.loads(heard.body)

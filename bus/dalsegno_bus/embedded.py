@@ -112,7 +112,11 @@ class EmbeddedServer:
         if self.pid is None:
             # Not in a thread: on Linux the child dies with the thread that started it.
             self._launch()
-            await asyncio.to_thread(self._wait_until_ready)
+            try:
+                await asyncio.to_thread(self._wait_until_ready)
+            except asyncio.CancelledError:
+                self.kill()  # nobody is going to leave the block that was not entered
+                raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -3,6 +3,7 @@
 Each service adds its own fields in its own `settings.py`; a variable is `DALSEGNO_` and the name.
 """
 
+import tomllib
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -70,6 +71,8 @@ def read_settings(kind: type[SettingsT]) -> SettingsT:
     """
     try:
         return kind()
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{SETTINGS_FILE} is no TOML: {error}; mend or delete it") from error
     except ValidationError as error:
         faults = [
             f"DALSEGNO_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"

@@ -159,7 +159,7 @@ def _words(task: TaskSummary, attempt: Attempt) -> str:
         case "parked":
             return task.parked_reason or "no agent can do it now"
         case "waiting":
-            return f"for the signal {task.signal!r}"
+            return f"for {task.signal!r}"
         case "retrying" | "failed":
             return task.error_message or ""
         case "expanded" if task.items:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 from nats import errors as nats_errors
 from nats.aio.client import Client, Server
+from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from dalsegno_bus.bus import Headers, Heard, Outgoing
@@ -176,7 +177,7 @@ class Connection(Client):
             return
         try:
             await self._written()  # the library's PING overtakes what waits to be written
-            await self.flush(timeout=SERVER_SECONDS_MAX)
+            await asyncio.shield(self.flush(timeout=SERVER_SECONDS_MAX))
         except (nats_errors.Error, TimeoutError) as error:
             raise Unavailable(f"the NATS server at {self.address} does not answer") from error
 
@@ -190,7 +191,7 @@ class Connection(Client):
         self.check_open()
         await self.wait_until_up(API_SECONDS_MAX)
         try:
-            message = await self.request(subject, body, timeout=API_SECONDS_MAX)
+            message = await self._requested(subject, body, API_SECONDS_MAX)
         except nats_errors.NoRespondersError as error:
             raise Unavailable(
                 f"the NATS server at {self.address} has no JetStream: start it with `-js`"
@@ -207,7 +208,7 @@ class Connection(Client):
         self.check_open()
         await self.wait_until_up(API_SECONDS_MAX)
         try:
-            message = await self.request(subject, timeout=API_SECONDS_MAX)
+            message = await self._requested(subject, b"", API_SECONDS_MAX)
         except nats_errors.NoRespondersError:
             return None
         except nats_errors.Error as error:
@@ -217,8 +218,8 @@ class Connection(Client):
     async def ask(self, message: Outgoing, seconds_max: float) -> Heard:
         """See `bus.Bus.ask`."""
         try:
-            reply = await self.request(
-                message.subject, message.body, timeout=seconds_max, headers=dict(message.headers)
+            reply = await self._requested(
+                message.subject, message.body, seconds_max, dict(message.headers)
             )
         except nats_errors.NoRespondersError as error:
             raise Unavailable(f"nobody answers on {message.subject!r}") from error
@@ -229,6 +230,19 @@ class Connection(Client):
                 f"no answer on {message.subject!r} within {seconds_max:g} seconds"
             ) from error
         return NatsHeard(self, reply.subject, "", reply.data, reply.headers or {})
+
+    async def _requested(
+        self,
+        subject: str,
+        body: bytes,
+        seconds_max: float,
+        headers: dict[str, str] | None = None,
+    ) -> Msg:
+        # The library waits with `asyncio.wait_for`, which on Python 3.11 loses a cancellation that
+        # comes together with the reply. Behind the shield we are cancelled all the same.
+        return await asyncio.shield(
+            self.request(subject, body, timeout=seconds_max, headers=headers)
+        )
 
     def when_lost(self, hook: Callable[[], None]) -> Callable[[], None]:
         self._hooks_lost.append(hook)

@@ -206,7 +206,7 @@ class Turn:
         assert template is not None
         items: Json = template.evaluate(self.run.scope())
         if not isinstance(items, list):
-            text = f"foreach needs a list, and {task.step.task.foreach!r} is none"
+            text = f"foreach needs a list, and {task.step.task.foreach!r} gave another value"
             self._cannot_begin(task, text)
             return
         listed = cast("list[Json]", items)

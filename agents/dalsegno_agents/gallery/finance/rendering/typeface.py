@@ -6,6 +6,7 @@ Cyrillic, with figures of equal width. HTML gets only the characters that it use
 
 import base64
 import io
+import logging
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +24,8 @@ _FILES: Final[dict[Weight, str]] = {
     "regular": "SourceSansPro-Regular.ttf",
     "semibold": "SourceSansPro-Semibold.ttf",
 }
+logging.getLogger("fontTools.subset").setLevel(logging.WARNING)  # it tells what it leaves out
+
 _ALWAYS: Final = "".join(map(chr, range(0x20, 0x7F)))
 _MISSING_EM: Final = 0.6
 """How wide a character is taken to be that the font does not have."""
