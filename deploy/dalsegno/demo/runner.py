@@ -23,6 +23,7 @@ from dalsegno.watch import follow
 from dalsegno.workflow_files import example
 from dalsegno_agents.gallery.finance.model import Report
 from dalsegno_bus.artifacts import ArtifactStore
+from dalsegno_bus.clock import utc_now
 from dalsegno_bus.ids import RunId
 from dalsegno_bus.messages import RunChanged
 
@@ -132,5 +133,6 @@ class Approval:
             signal = f"runs signal {self._run_id} {SIGNAL} --payload {shlex.quote(_EXAMPLE)}"
             tell(f"{_WHY}. Type in another terminal:\n  {typed(signal, self._folder)}")
             return
-        await self._here.client.signal(self._run_id, SIGNAL, _ANSWER)
+        at = f"{utc_now():%Y-%m-%d %H:%M} UTC"
+        await self._here.client.signal(self._run_id, SIGNAL, {**_ANSWER, "at": at})
         tell(f"{_WHY}: the demo approves it itself (--manual leaves that to you)")
