@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import click
 
 from dalsegno import interrupts
+from dalsegno.commands.history import entries_of
 from dalsegno.inputs import check_reference, read_json, read_labels
 from dalsegno.options import folder_option, json_option
 from dalsegno.output import console, print_json, say
@@ -14,17 +15,26 @@ from dalsegno.reading import reading
 from dalsegno.session import session
 from dalsegno.shown import payload, run_lines, runs_table, tasks_table
 from dalsegno.watch import follow
+from dalsegno.why import chosen_of, why_lines
 from dalsegno_bus.client import FINAL_STATUSES
+from dalsegno_bus.errors import UsageError
 from dalsegno_bus.messages import Accepted, RunChanged
 from dalsegno_projections.asking import RUN_DETAIL, RUNS
-from dalsegno_projections.questions import ROWS_MAX, AskRunDetail, AskRuns, RunDetail, RunList
+from dalsegno_projections.questions import (
+    ROWS_MAX,
+    AskRunDetail,
+    AskRuns,
+    HistoryEntry,
+    RunDetail,
+    RunList,
+)
 
 Status = Literal["running", "completed", "failed", "cancelled"]
 _STATUSES: Final[tuple[Status, ...]] = ("running", "completed", "failed", "cancelled")
 
 
 @click.group(
-    help="""List, show, watch, cancel and signal runs.
+    help="""List, show, explain, watch, cancel and signal runs.
 
     A run is named by its id, or by its first 8 digits or more.
 
@@ -32,6 +42,7 @@ _STATUSES: Final[tuple[Status, ...]] = ("running", "completed", "failed", "cance
     Examples:
       dalsegno runs list --status running
       dalsegno runs show 0193c2f1-7a3b
+      dalsegno runs why 0193c2f1-7a3b analyze
       dalsegno runs watch 0193c2f1-7a3b
       dalsegno runs signal 0193c2f1-7a3b approval --payload '{"approved": true}'
     """
@@ -121,6 +132,37 @@ def show(run: str, folder: Path | None, as_json: bool) -> None:
         if text is not None:
             shown.print()
             shown.print(text, soft_wrap=True)
+
+
+@runs.command()
+@click.argument("run")
+@click.argument("task")
+@folder_option
+@json_option
+def why(run: str, task: str, folder: Path | None, as_json: bool) -> None:
+    r"""Say why a task went to its agent: the candidates, their scores, what failed before.
+
+    \b
+    Examples:
+      dalsegno runs why 0193c2f1-7a3b analyze
+      dalsegno runs why 0193c2f1-7a3b gather-2 --json
+    """
+    reference = check_reference(run)
+
+    async def fetch() -> list[HistoryEntry]:
+        async with reading(folder) as here:
+            return await entries_of(here, reference)
+
+    entries = asyncio.run(fetch())
+    chosen = chosen_of(entries, task)
+    if not chosen:
+        known = ", ".join(sorted({entry.task_id for entry in entries if entry.task_id}))
+        raise UsageError(f"nothing was decided about a task {task!r} yet; the run has: {known}")
+    if as_json:
+        print_json([entry.model_dump(mode="json") for entry in chosen])
+        return
+    for line in why_lines(chosen):
+        click.echo(line)
 
 
 @runs.command()

@@ -220,3 +220,18 @@ def test_nothing_is_coloured_when_nobody_watches(here: Typed) -> None:
         code, out, _ = here(*words)
         assert code == 0
         assert "\x1b" not in out
+
+
+def test_why_names_the_candidates_their_scores_and_the_reason(here: Typed) -> None:
+    run = begun(here, "chain.yaml", "--input", '{"text": "hi"}')
+    code, out, _ = here("runs", "why", run, "first")
+    assert code == 0
+    assert "only candidate" in out
+    assert "chosen: bench, score 0." in out
+
+
+def test_why_of_a_task_that_is_not_there_names_those_that_are(here: Typed) -> None:
+    run = begun(here, "chain.yaml", "--input", '{"text": "hi"}')
+    code, _, said = here("runs", "why", run, "third")
+    assert code == 2
+    assert "the run has: first" in said[-1]
