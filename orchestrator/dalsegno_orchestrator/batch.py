@@ -49,6 +49,8 @@ class Batch:
     """Messages that nobody can use, with the reason: they become dead letters."""
     ignored: int = 0
     """Reports that nobody waited for: late, doubled or forged."""
+    doubted: dict[RunId, int] = field(default_factory=dict[RunId, int])
+    """Runs in memory that waited for none of them, with their versions: are those the newest?"""
 
     def record(self, run: Run, events: list[RunEvent], *, by: str, cause: str) -> None:
         """Add what a decision has folded into `run` already."""
@@ -87,7 +89,7 @@ class Batch:
         return [
             (run, task)
             for run, task, attempt in self.assigned
-            if task.status == "assigned" and task.attempt == attempt
+            if run.is_open and task.status == "assigned" and task.attempt == attempt
         ]
 
     def _follow_up(self, run: Run, event: RunEvent) -> None:

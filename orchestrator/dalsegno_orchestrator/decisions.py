@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from dalsegno_bus.errors import Unavailable
 from dalsegno_bus.ids import RunId
 from dalsegno_bus.messages import (
     Accepted,
@@ -50,13 +51,20 @@ class Work:
     """Runs that messages ask about, though they have ended."""
     left_alone: frozenset[RunId] = frozenset()
     """Runs whose time or agents cannot be decided on; a message may still move them."""
+    undecided: frozenset[RunId] = frozenset()
+    """Runs that a decision broke off on: thrown out of memory, they have to be loaded again."""
 
     def without(self, fault: "Undecidable") -> "Work":
         """The same work, less what could not be decided."""
         if fault.heard is None:
-            return replace(self, left_alone=self.left_alone | {fault.run_id})
+            left_alone = self.left_alone | {fault.run_id}
+            return replace(self, left_alone=left_alone, undecided=self.undecided | left_alone)
+        undecided = self.undecided
+        if not isinstance(fault.heard.message, RegisterWorkflow):
+            undecided |= {fault.run_id}
         return replace(
             self,
+            undecided=undecided,
             heard=[heard for heard in self.heard if heard is not fault.heard],
             refused=(*self.refused, (fault.heard, str(fault))),
         )
@@ -92,7 +100,8 @@ class Decisions:
         """
         for heard in work.heard:
             self._hear(work, batch, heard)
-        batch.refused.extend((heard.delivery, fault) for heard, fault in work.refused)
+        for heard, fault in work.refused:
+            self._refuse(batch, heard, fault)
         due = [run for run_id in work.due if (run := self._runs.held(run_id)) is not None]
         for run in due:
             if run.id not in work.left_alone:
@@ -105,7 +114,7 @@ class Decisions:
     def _hear(self, work: Work, batch: Batch, heard: Heard) -> None:
         match heard.message:
             case None:
-                batch.refused.append((heard.delivery, heard.fault))
+                self._refuse(batch, heard, heard.fault)
             case StartRun() as message:
                 self._start(work, batch, heard, message)
             case RegisterWorkflow() as message:
@@ -125,27 +134,35 @@ class Decisions:
         run = self._runs.held(message.run_id)
         if run is not None and is_awaited(run, message):
             self._apply(batch, run, message, heard)
-        elif run is not None or message.run_id in work.ended:
+        elif run is not None:
+            batch.ignored += 1
+            batch.doubted[run.id] = run.version
+        elif message.run_id in work.ended or self._runs.has_ended(message.run_id):
             batch.ignored += 1
         else:
             fault = self._runs.broken.get(message.run_id, f"there is no run {message.run_id}")
-            batch.refused.append((heard.delivery, fault))
+            self._refuse(batch, heard, fault)
 
     def _apply(self, batch: Batch, run: Run, message: RunMessage, heard: Heard | None) -> None:
         by, cause = (ITSELF, "") if heard is None else (heard.by, heard.message_id)
         try:
             events = decide(run, message, self._facts(batch, cause))
+            batch.record(run, events, by=by, cause=cause)
         except Exception as error:
             # The one wall of this process: our own fault in one decision must not stop the rest.
             raise Undecidable(run.id, heard, error) from error
         self._directory.observe(events)
         self._runs.note(run)
-        batch.record(run, events, by=by, cause=cause)
 
     def _start(self, work: Work, batch: Batch, heard: Heard, message: StartRun) -> None:
         known = self._runs.held(message.run_id) or work.ended.get(message.run_id)
         if known is not None:
             self._answer(batch, heard, _same(known, message))
+            return
+        fault = self._runs.broken.get(message.run_id)
+        if fault is not None:
+            problem = Problem(message=fault, path="run_id", suggestion="start it under another id")
+            self._answer(batch, heard, Rejected(reasons=(problem,)))
             return
         plan = self._registry.plan(message.workflow, message.version)
         if isinstance(plan, Problem):
@@ -153,6 +170,7 @@ class Decisions:
             return
         try:
             run, events = start(plan, message, self._facts(batch, heard.message_id))
+            batch.record(run, events, by=heard.by, cause=heard.message_id)
         except InputRejected as error:
             self._answer(batch, heard, Rejected(reasons=error.problems))
             return
@@ -162,11 +180,15 @@ class Decisions:
         self._runs.hold(run)
         self._runs.note(run)
         batch.started.add(run.id)
-        batch.record(run, events, by=heard.by, cause=heard.message_id)
         self._answer(batch, heard, _accepted(run))
 
     def _register(self, batch: Batch, heard: Heard, message: RegisterWorkflow) -> None:
-        decided = self._registry.decide(message.definition)
+        try:
+            decided = self._registry.decide(message.definition)
+        except Unavailable:
+            raise
+        except Exception as error:  # the same wall as in `_apply`
+            raise Undecidable(RunId(heard.stream_id), heard, error) from error
         match decided:
             case Registration():
                 batch.register(decided, by=heard.by, cause=heard.message_id)
@@ -216,6 +238,11 @@ class Decisions:
             message_id=message_id,
             agents=self._directory,
         )
+
+    def _refuse(self, batch: Batch, heard: Heard, fault: str) -> None:
+        """Nobody can use this message: keep it for people, and tell who waits for an answer."""
+        batch.refused.append((heard.delivery, fault))
+        self._answer(batch, heard, Rejected(reasons=(Problem(message=fault),)))
 
     def _answer(self, batch: Batch, heard: Heard, reply: Reply) -> None:
         if heard.reply_to is not None:

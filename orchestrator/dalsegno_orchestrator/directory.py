@@ -4,7 +4,7 @@ Cards and presence come from a key-value bucket; how well an agent does, and how
 comes from the events that are recorded here. One loop writes, the same loop reads: no lock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,6 +13,8 @@ from pydantic import TypeAdapter
 
 from dalsegno_bus.bus import Entry
 from dalsegno_bus.codec import decode
+from dalsegno_bus.errors import DecodeFailed
+from dalsegno_bus.ids import is_token
 from dalsegno_bus.messages import AgentCard, Presence
 from dalsegno_orchestrator.workflow.assignment import AgentView, Skill
 from dalsegno_orchestrator.workflow.events import (
@@ -82,21 +84,27 @@ class Directory:
         """
         what, _, name = entry.key.partition(".")
         if what == "card" and entry.value is not None:
-            return self._hear_card(decode(_CARD, entry.value), now)
+            card = decode(_CARD, entry.value)
+            if card.agent != name or not is_token(name):  # it will be part of a subject
+                raise DecodeFailed(f"a card of {card.agent!r} does not belong under {entry.key!r}")
+            return self._hear_card(card, now)
         if what == "live":
             agent, _, replica = name.partition(".")
             if entry.value is None:
                 self._lose(agent, replica, now)
                 return False
-            return self._hear_presence(decode(_PRESENCE, entry.value), now)
+            presence = decode(_PRESENCE, entry.value)
+            if (presence.agent, presence.replica) != (agent, replica):
+                raise DecodeFailed(f"presence of {presence.agent!r} does not belong there")
+            return self._hear_presence(presence, now)
         return False
 
     def expire(self, now: datetime) -> None:
         """Forget replicas that have been silent for longer than their presence lives."""
         for name, agent in self._agents.items():
             for replica_id, replica in list(agent.replicas.items()):
-                limit = timedelta(seconds=replica.presence.ttl_seconds)
-                if now - replica.seen_at > limit:
+                silent_seconds = (now - replica.seen_at).total_seconds()
+                if silent_seconds > replica.presence.ttl_seconds:
                     self._lose(name, replica_id, now)
 
     def gone(self, now: datetime, *, after_seconds: float) -> frozenset[str]:
@@ -110,6 +118,10 @@ class Directory:
                 agent.reported_gone = True
                 found.add(name)
         return frozenset(found)
+
+    def absent(self) -> frozenset[str]:
+        """Agents that were told to be gone, and have not come back."""
+        return frozenset(name for name, agent in self._agents.items() if agent.reported_gone)
 
     # --- what the history tells ---------------------------------------------------------------
 
@@ -142,6 +154,13 @@ class Directory:
         """Count them no more: the run was dropped from memory."""
         for task in run.assigned.values():
             self._add_open(task.agent or "", -1)
+
+    def recount(self, runs: Iterable[Run]) -> None:
+        """Count open attempts anew: a decision broke off, and nobody knows what it changed."""
+        for agent in self._open:
+            self._add_open(agent, -self._open[agent])
+        for run in runs:
+            self.admit(run)
 
     # --- inside -------------------------------------------------------------------------------
 

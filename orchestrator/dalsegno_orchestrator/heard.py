@@ -1,6 +1,7 @@
 """What came in: deliveries, decoded once, with what the pipeline needs to know of each."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 from uuid import UUID
 
@@ -24,6 +25,12 @@ from dalsegno_bus.subjects import Subjects
 
 BODY_BYTES_MAX: Final = 512 * 1024
 """Our own clients and agents send far less: they check large values in."""
+
+MESSAGE_ID_MAX: Final = 256
+"""Characters of a message's id: it stands in every event that follows from the message."""
+
+_REPLY_SUBJECT: Final = re.compile(r"[^\s.*>$][^\s*>]{0,255}")
+"""A server ends the connection of whoever publishes elsewhere; `$` is where its own API listens."""
 
 _INBOX: TypeAdapter[Inbox] = TypeAdapter(Inbox)
 
@@ -51,28 +58,35 @@ class Heard:
 def hear(delivery: Delivery, subjects: Subjects) -> Heard:
     """Decode a delivery. A message must have come on the very subject that it belongs to.
 
-    So nobody reports in the name of another agent, and no message reaches a wrong partition.
+    So nobody reports in the name of another agent, and no message reaches a wrong partition. Nor
+    does anybody have us answer into our own streams, or on what is no subject.
     """
+    headers = delivery.headers
+    reply_to = headers.get(REPLY_TO)
+    message_id = message_id_of(headers, otherwise="")
+    fault = _fault_of_headers(reply_to, message_id, subjects)
+    if fault:
+        return Heard(delivery=delivery, message=None, fault=fault)
+    unusable = Heard(delivery=delivery, message=None, message_id=message_id, reply_to=reply_to)
     if len(delivery.body) > BODY_BYTES_MAX:
         fault = (
             f"oversized: {len(delivery.body)} bytes, at most {BODY_BYTES_MAX} are read; "
             "large values travel by reference"
         )
-        return Heard(delivery=delivery, message=None, fault=fault)
+        return replace(unusable, fault=fault)
     try:
         message = decode(_INBOX, delivery.body)
         subject = _subject_of(message, subjects)
     except (DecodeFailed, UsageError) as error:
-        return Heard(delivery=delivery, message=None, fault=str(error))
+        return replace(unusable, fault=str(error))
     if subject != delivery.subject:
         fault = f"a {message.kind} like this belongs on {subject}, it came on {delivery.subject}"
-        return Heard(delivery=delivery, message=None, fault=fault)
-    headers = delivery.headers
+        return replace(unusable, fault=fault)
     return Heard(
         delivery=delivery,
         message=message,
-        message_id=message_id_of(headers, otherwise=f"seq-{delivery.sequence}"),
-        reply_to=headers.get(REPLY_TO),
+        message_id=message_id or _id_of_place(delivery),
+        reply_to=reply_to,
         by=_author(message),
     )
 
@@ -84,6 +98,22 @@ def run_of(heard: Heard) -> RunId | None:
             return None
         case message:
             return message.run_id
+
+
+def _id_of_place(delivery: Delivery) -> str:
+    """An id for a message without one. Sequences alone begin anew when a server loses its data."""
+    return f"seq-{delivery.sequence}-{delivery.stored_at.timestamp():.6f}"
+
+
+def _fault_of_headers(reply_to: str | None, message_id: str, subjects: Subjects) -> str:
+    if len(message_id) > MESSAGE_ID_MAX:
+        return f"a message id of {len(message_id)} characters; {MESSAGE_ID_MAX} are possible"
+    if reply_to is None:
+        return ""
+    is_ours = reply_to.startswith(f"{subjects.namespace}.")
+    if is_ours or _REPLY_SUBJECT.fullmatch(reply_to) is None:
+        return f"nobody is answered on {reply_to[:80]!r}; wait on a subject such as _INBOX.<random>"
+    return ""
 
 
 def _subject_of(message: Inbox, subjects: Subjects) -> str:

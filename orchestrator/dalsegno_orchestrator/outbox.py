@@ -9,15 +9,19 @@ import base64
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Final
+
+import orjson
+from pydantic_core import to_json
 
 from dalsegno_bus.artifacts import PAYLOAD_BYTES_MAX, ArtifactStore, check_in
 from dalsegno_bus.bus import Bus, Delivery, Outgoing
 from dalsegno_bus.codec import REQUEST_ID, encode, headers_of
-from dalsegno_bus.errors import PublishFailed
+from dalsegno_bus.errors import BusError, PublishFailed, Unavailable, UsageError
 from dalsegno_bus.ids import new_message_id
 from dalsegno_bus.logs import log
-from dalsegno_bus.messages import CancelAttempt, DeadLetter, Message, RunChanged, TaskCommand
+from dalsegno_bus.messages import DeadLetter, Json, Message, RunChanged, TaskCommand
 from dalsegno_bus.subjects import Subjects
 from dalsegno_bus.telemetry import traceparent
 from dalsegno_bus.topology import tasks
@@ -55,28 +59,24 @@ class Outbox:
 
         While they do not, tries again with backoff: nothing was acknowledged yet.
         """
-        outgoing = [await self._command(run, task) for run, task in batch.commands()]
+        outgoing = await self._commands(batch.commands())
         outgoing.extend(self._dead_letter(delivery, why) for delivery, why in batch.refused)
         await self._store(outgoing)
         for answer in batch.answers:
-            await self._bus.tell(self._answer(answer))
+            await self._tell(self._answer(answer))
         for run in batch.touched.values():
             if not run.is_open:
                 await self._tell_end(run)
         if batch.withdrawn:
-            await self._withdraw(batch.withdrawn)
+            await self._withdraw(batch)
         if batch.sealed:
-            await self._bus.tell(Outgoing(self._subjects.recorded_hint, b""))
+            await self._tell(Outgoing(self._subjects.recorded_hint, b""))
 
     async def send_again(self, attempts: Iterable[tuple[Run, Task]]) -> None:
         """Publish attempts that are under way once more; the server refuses those it still has."""
-        outgoing: list[Outgoing] = []
-        for run, task in attempts:
-            outgoing.append(await self._command(run, task))
-            if len(outgoing) >= SEND_CHUNK_MAX:
-                await self._store(outgoing)
-                outgoing = []
-        await self._store(outgoing)
+        rest = iter(attempts)
+        while chunk := list(islice(rest, SEND_CHUNK_MAX)):
+            await self._store(await self._commands(chunk))
 
     async def _store(self, outgoing: Sequence[Outgoing]) -> None:
         attempts = 0
@@ -92,6 +92,27 @@ class Outbox:
         if attempts:
             log(_logger, "info", "publish_recovered", attempts=attempts)
 
+    async def _tell(self, message: Outgoing) -> None:
+        """Tell whoever listens. Nobody relies on it, so what cannot be told stops nothing."""
+        try:
+            await self._bus.tell(message)
+        except (BusError, UsageError) as error:
+            log(_logger, "warning", "not_told", subject=message.subject, reason=str(error))
+
+    async def _commands(self, attempts: Iterable[tuple[Run, Task]]) -> list[Outgoing]:
+        """The commands of these attempts, but for those that cannot be made now.
+
+        They are tried again with the next sweep; meanwhile the others go out.
+        """
+        outgoing: list[Outgoing] = []
+        for run, task in attempts:
+            try:
+                outgoing.append(await self._command(run, task))
+            except Exception as error:  # noqa: BLE001 - an artifact store has errors of its own
+                log(_logger, "error", "command_not_sent", run_id=str(run.id), task_id=task.id,
+                    agent=task.agent, reason=str(error) or repr(error))  # fmt: skip
+        return outgoing
+
     async def _command(self, run: Run, task: Task) -> Outgoing:
         command = command_of(run, task)
         body = encode(command)
@@ -105,7 +126,7 @@ class Outbox:
         )
 
     def _smaller(self, command: TaskCommand) -> bytes:
-        checked = check_in(command.input, self._artifacts)
+        checked = self._check_in(command.input)
         return encode(command.model_copy(update={"input": checked}))
 
     def _answer(self, answer: Answer) -> Outgoing:
@@ -123,16 +144,33 @@ class Outbox:
         )
         body = encode(changed)
         if len(body) > PAYLOAD_BYTES_MAX:
-            output = await asyncio.to_thread(check_in, run.output, self._artifacts)
+            try:
+                output = await asyncio.to_thread(self._check_in, run.output)
+            except Exception as error:  # noqa: BLE001 - an artifact store has errors of its own
+                log(_logger, "warning", "end_not_told", run_id=str(run.id), reason=str(error))
+                return
             body = encode(changed.model_copy(update={"output": output}))
-        await self._bus.tell(Outgoing(self._subjects.live_run(run.id), body))
+        await self._tell(Outgoing(self._subjects.live_run(run.id), body))
 
-    async def _withdraw(self, withdrawn: Sequence[tuple[str, CancelAttempt]]) -> None:
+    def _check_in(self, value: Json) -> Json:
+        """A large value made small, read as the history reads it: with numbers that JSON holds."""
+        return check_in(orjson.loads(to_json(value, inf_nan_mode="null")), self._artifacts)
+
+    async def _withdraw(self, batch: Batch) -> None:
         """Tell the agents, and take back what is still queued. A lost one is worked in vain."""
-        for agent, message in withdrawn:
-            await self._bus.tell(Outgoing(self._subjects.control(agent), encode(message)))
-            subject = self._subjects.task(agent, message.run_id, message.task_id, message.attempt)
-            await self._bus.purge(self._tasks, subject)
+        queued: dict[str, None] = {}
+        for agent, message in batch.withdrawn:
+            await self._tell(Outgoing(self._subjects.control(agent), encode(message)))
+            if batch.touched[message.run_id].is_open:
+                key = (agent, message.run_id, message.task_id, message.attempt)
+                queued[self._subjects.task(*key)] = None
+            else:  # all of it at once: ten thousand single ones would take minutes
+                queued[self._subjects.task_pattern_of_run(agent, message.run_id)] = None
+        try:
+            for subject in queued:
+                await self._bus.purge(self._tasks, subject)
+        except (BusError, Unavailable) as error:
+            log(_logger, "warning", "attempts_not_taken_back", reason=str(error))
 
     def _dead_letter(self, delivery: Delivery, reason: str) -> Outgoing:
         letter = DeadLetter(

@@ -10,14 +10,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from dalsegno_bus.bus import Delivery
 from dalsegno_bus.errors import Unavailable, VersionConflict
 from dalsegno_bus.ids import RunId
 from dalsegno_bus.logs import log
-from dalsegno_bus.messages import RegisterWorkflow, StartRun
+from dalsegno_bus.messages import RegisterWorkflow, Report, StartRun
 from dalsegno_bus.subjects import Subjects
 from dalsegno_orchestrator.batch import Batch
 from dalsegno_orchestrator.decisions import Decisions, Undecidable, Work
@@ -37,6 +37,8 @@ _logger = logging.getLogger("dalsegno.orchestrator")
 INLINE_EVENTS_MAX: Final = 64
 """Up to so many events, a local store commits faster without a hop to a thread."""
 BACKOFF_SECONDS_MAX: Final = 5.0
+LEFT_ALONE_SECONDS: Final = 60.0
+"""A run whose time could not be decided on is tried again so much later."""
 
 
 class Pipeline:
@@ -68,11 +70,37 @@ class Pipeline:
         """Reports that nobody waited for (late, doubled, forged), since the start."""
 
     async def recover(self) -> int:
-        """Load what is open, send again what is under way; return how many runs are open."""
+        """Load what is open; return how many runs that is.
+
+        What is under way is sent again by the first `sweep`, after what waits in the inbox: reports
+        that came while nobody was here are not asked for a second time.
+        """
         opened = await asyncio.to_thread(self._store.open_runs, range(self._subjects.partitions))
         await self._load([RunId(entry.run_id) for entry in opened])
-        await self.send_again(self.runs)
         return len(self.runs)
+
+    async def sweep(self, *, older_than: datetime) -> None:
+        """Make good what was lost quietly: look what is open, and send old attempts again."""
+        try:
+            await self._catch_up()
+        except Unavailable as error:
+            log(_logger, "warning", "sweep_failed", reason=str(error))
+        await self.send_again(self.runs, older_than=older_than)
+
+    async def _catch_up(self) -> None:
+        """Take over what another orchestrator has done: one that is stopping, or was stopped."""
+        opened = await asyncio.to_thread(self._store.open_runs, range(self._subjects.partitions))
+        versions = {RunId(entry.run_id): entry.version for entry in opened}
+        for run in self.runs:
+            if run.version < versions.get(run.id, run.version + 1):
+                self.runs.drop(run.id)
+                self.timers.disarm(run.id)
+        unheld = [run_id for run_id in versions if self.runs.held(run_id) is None]
+        if unheld:
+            await self._load(unheld)
+            taken = [run for run_id in unheld if (run := self.runs.held(run_id)) is not None]
+            await self.send_again(taken)
+            log(_logger, "info", "runs_taken_over", runs=len(taken))
 
     async def send_again(self, runs: Iterable[Run], *, older_than: datetime | None = None) -> None:
         """Send the attempts of these runs again, or only those assigned before `older_than`."""
@@ -109,7 +137,7 @@ class Pipeline:
         batch = await self._decide_and_commit(work)
         for run in batch.touched.values():
             if not run.is_open:
-                self.runs.drop(run.id)
+                self.runs.end(run.id)
                 self.timers.disarm(run.id)
         self.ignored += batch.ignored
         await self._outbox.send(batch)
@@ -117,16 +145,20 @@ class Pipeline:
     async def _decide_and_commit(self, work: Work) -> Batch:
         """Decide and store, as often as it takes."""
         failures = 0
-        reloaded: list[Run] = []
+        reloaded: dict[RunId, None] = {}
         while True:
             batch = Batch(now=self._now())
             try:
                 work = await self._prepare(work, careful=failures > 0)
                 self._decisions.take(work, batch)
-                await self._commit(batch)
-                break
+                stale = await self._stale(batch)
+                if not stale:
+                    await self._commit(batch)
+                    break
+                self._forget(batch, *stale)
             except Undecidable as error:
                 self._forget(batch, error.run_id)
+                self.runs.recount()
                 work = work.without(error)
                 log(_logger, "error", "message_undecidable", reason=str(error))
             except (VersionConflict, Unavailable) as error:
@@ -134,16 +166,34 @@ class Pipeline:
                 if failures == 1:
                     log(_logger, "warning", "batch_repeated", reason=str(error))
                 self._forget(batch)
-                reloaded = list(batch.touched.values()) or reloaded
+                reloaded.update(dict.fromkeys(batch.touched))
                 if isinstance(error, Unavailable):
                     await asyncio.sleep(min(0.05 * 2**failures, BACKOFF_SECONDS_MAX))
         if reloaded:
             # The commit that seemed to fail may have been one: send what it implied.
-            held = [self.runs.held(run.id) for run in reloaded]
+            held = [self.runs.held(run_id) for run_id in reloaded]
             await self.send_again([run for run in held if run is not None])
         if failures:
             log(_logger, "info", "batch_recovered", failures=failures)
+        for run_id in work.left_alone:  # not in a circle, and not for ever
+            self.timers.disarm(run_id)
+            self.timers.arm(run_id, batch.now + timedelta(seconds=LEFT_ALONE_SECONDS))
         return batch
+
+    async def _stale(self, batch: Batch) -> list[RunId]:
+        """The runs that waited for a report no more, or not yet, because another one moved them.
+
+        An orchestrator that was started while this one still works shares the inbox with it.
+        """
+        stale: list[RunId] = []
+        for run_id, version in batch.doubted.items():
+            if self._store.is_local:
+                newer = self._store.read(run_id, after=version)
+            else:
+                newer = await asyncio.to_thread(self._store.read, run_id, after=version)
+            if newer:
+                stale.append(run_id)
+        return stale
 
     def _forget(self, batch: Batch, *others: RunId) -> None:
         """What is in memory of these runs is not what is stored: have them loaded again."""
@@ -159,7 +209,7 @@ class Pipeline:
         A run that is asked to start is taken for new, because it nearly always is; the store
         refuses its first event if not, and the second round (`careful`) looks before.
         """
-        missing: dict[RunId, None] = dict.fromkeys(work.due)
+        missing: dict[RunId, None] = dict.fromkeys([*work.due, *work.undecided])
         names: dict[str, None] = {}
         for heard in work.heard:
             run_id = run_of(heard)
@@ -168,6 +218,8 @@ class Pipeline:
                     names[heard.message.workflow] = None
                 if not careful:
                     continue
+            if isinstance(heard.message, Report) and self.runs.has_ended(heard.message.run_id):
+                continue
             if run_id is not None:
                 missing[run_id] = None
         unheld = [run_id for run_id in missing if self.runs.held(run_id) is None]

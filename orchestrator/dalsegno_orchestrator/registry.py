@@ -7,6 +7,7 @@ refused, because runs are pinned to it.
 
 from typing import Any
 
+from dalsegno_bus.errors import StoreError
 from dalsegno_bus.ids import WorkflowId, workflow_id
 from dalsegno_bus.messages import Problem
 from dalsegno_orchestrator.history import NO_DIGEST, Recorded
@@ -24,10 +25,14 @@ class _Shelf:
         self.plans: dict[int, Plan] = {}
         self.stream_version = 0
         self.digest = NO_DIGEST
+        self.fault = ""
+        """Why nothing can be started or registered here."""
 
     def put(self, recorded: Recorded) -> None:
         if isinstance(recorded.event, WorkflowRegistered):
             self.versions[recorded.event.workflow_version] = recorded.event
+        else:
+            self.fault = f"the history {recorded.stream_id} of this workflow is that of a run"
         self.stream_version = recorded.version
         self.digest = recorded.digest
 
@@ -41,9 +46,14 @@ class Registry:
 
     def refresh(self, name: str) -> None:
         """Read what was registered since the last look, here or by another process."""
-        shelf = self._shelves.setdefault(name, _Shelf())
-        for recorded in self._store.read(workflow_id(name), after=shelf.stream_version):
-            shelf.put(recorded)
+        shelf = self._shelves.get(name) or _Shelf()
+        try:
+            for recorded in self._store.read(workflow_id(name), after=shelf.stream_version):
+                shelf.put(recorded)
+        except StoreError as error:  # one bad history must not stop the rest
+            shelf.fault = str(error)
+        if shelf.stream_version or shelf.fault:  # made-up names do not fill the memory
+            self._shelves[name] = shelf
 
     def knows(self, name: str, version: int | None) -> bool:
         """Whether this can be told without reading: a version once seen stays."""
@@ -53,6 +63,8 @@ class Registry:
     def plan(self, name: str, version: int | None) -> Plan | Problem:
         """The compiled definition (None: the newest), or in words why there is none."""
         shelf = self._shelves.get(name)
+        if shelf is not None and shelf.fault:
+            return _unusable(shelf)
         if shelf is None or not shelf.versions:
             return Problem(
                 message=f"no workflow {name!r} is registered",
@@ -76,7 +88,9 @@ class Registry:
         if definition is None or problems:
             return problems
         self.refresh(definition.workflow)
-        shelf = self._shelves[definition.workflow]
+        shelf = self._shelves.get(definition.workflow) or _Shelf()
+        if shelf.fault:
+            return [_unusable(shelf)]
         there = shelf.versions.get(definition.version)
         if there is not None:
             if there.definition_digest == definition.digest:
@@ -112,6 +126,10 @@ class Registration:
         self.stream = stream
         self.version = version
         self.previous = previous
+
+
+def _unusable(shelf: _Shelf) -> Problem:
+    return Problem(message=shelf.fault, path="workflow", suggestion="use another name")
 
 
 def _compiled(event: WorkflowRegistered) -> Plan:

@@ -1,10 +1,11 @@
 """The runs in memory: loaded from the history when first needed, changed by one loop only."""
 
 import logging
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from typing import cast
+from typing import Final, cast
 
-from dalsegno_bus.errors import StoreError
+from dalsegno_bus.errors import StoreError, Unavailable
 from dalsegno_bus.ids import RunId
 from dalsegno_bus.logs import log
 from dalsegno_orchestrator.directory import Directory
@@ -16,6 +17,9 @@ from dalsegno_orchestrator.workflow.plan import Plan
 from dalsegno_orchestrator.workflow.run import Run
 
 _logger = logging.getLogger("dalsegno.orchestrator")
+
+ENDED_MAX: Final = 10_000
+"""So many ended runs are remembered as such."""
 
 
 class Runs:
@@ -30,6 +34,7 @@ class Runs:
         """Runs whose history cannot be read, and why."""
         self.parked: set[RunId] = set()
         """Runs with a task that no agent could take."""
+        self._ended: OrderedDict[RunId, None] = OrderedDict()
 
     def __iter__(self) -> Iterator[Run]:
         return iter(list(self._held.values()))
@@ -56,8 +61,10 @@ class Runs:
                 continue
             try:
                 run = self._read(run_id)
-            except StoreError as error:
-                self.broken[run_id] = str(error)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one bad history must not stop the rest
+                self.broken[run_id] = str(error) or repr(error)
                 log(_logger, "error", "run_unreadable", run_id=str(run_id), reason=str(error))
                 continue
             self.broken.pop(run_id, None)
@@ -79,12 +86,27 @@ class Runs:
         else:
             self.parked.discard(run.id)
 
+    def end(self, run_id: RunId) -> None:
+        """Forget a run that has ended, all but that: late reports need no look into its history."""
+        self.drop(run_id)
+        self._ended[run_id] = None
+        if len(self._ended) > ENDED_MAX:
+            self._ended.popitem(last=False)
+
+    def has_ended(self, run_id: RunId) -> bool:
+        """Whether the run is known to have ended, lately."""
+        return run_id in self._ended
+
     def drop(self, run_id: RunId) -> None:
-        """Forget a run: it has ended, or what is in memory is not what is stored."""
+        """Forget a run: what is in memory is not what is stored."""
         run = self._held.pop(run_id, None)
         self.parked.discard(run_id)
         if run is not None:
             self._directory.dismiss(run)
+
+    def recount(self) -> None:
+        """Count open attempts anew, after a decision broke off in its middle."""
+        self._directory.recount(self._held.values())
 
     def _read(self, run_id: RunId) -> Run | None:
         history = self._store.read(run_id)
@@ -92,7 +114,7 @@ class Runs:
             return None
         started = history[0].event
         if not isinstance(started, RunStarted):
-            return None  # a workflow's stream: no run
+            raise StoreError(f"{run_id} is the history of a workflow, not of a run")
         if not self._registry.knows(started.workflow, started.workflow_version):
             self._registry.refresh(started.workflow)
         plan = self._registry.plan(started.workflow, started.workflow_version)

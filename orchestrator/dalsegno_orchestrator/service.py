@@ -16,11 +16,11 @@ from typing import Final
 from dalsegno_bus.artifacts import ArtifactStore
 from dalsegno_bus.bus import Bus, Delivery
 from dalsegno_bus.clock import utc_now
-from dalsegno_bus.errors import DecodeFailed
+from dalsegno_bus.errors import BusError, DecodeFailed, SettingsError, Unavailable
 from dalsegno_bus.health import serve_health
 from dalsegno_bus.logs import log, setup_logging
 from dalsegno_bus.nats import connect
-from dalsegno_bus.topology import inbox_consumer, topology_of
+from dalsegno_bus.topology import Topology, inbox, inbox_consumer, tasks, topology_of
 from dalsegno_orchestrator.directory import Directory
 from dalsegno_orchestrator.outbox import Outbox
 from dalsegno_orchestrator.pipeline import Pipeline
@@ -35,6 +35,12 @@ BACKLOG_MAX: Final = 10_000
 """So many deliveries wait here at most; the rest waits in the stream."""
 AHEAD_MAX: Final = 1_000
 """How many messages of one partition may be under way to us."""
+STOP_SECONDS_MAX: Final = 5.0
+"""How long a batch in hand may take when told to stop, while a server is away."""
+NO_EPOCH: Final = -1
+"""Nothing was sent again yet: it is not known what the servers hold."""
+SETTLE_SECONDS: Final = 0.3
+"""How long what waits in the inbox has to come in, before anything is sent again."""
 LOOK_SECONDS: Final = 1.0
 """How often the presence of agents is looked at."""
 
@@ -58,15 +64,16 @@ class Orchestrator:
         self._subjects = settings.subjects
         self._bus = bus
         self._now = now
-        self._directory = Directory()
+        self.directory = Directory()
         self.pipeline = Pipeline(
             store=store,
             outbox=Outbox(bus, self._subjects, ArtifactStore(settings.artifacts_url), now=now),
             registry=Registry(store),
-            directory=self._directory,
+            directory=self.directory,
             now=now,
             subjects=self._subjects,
         )
+        self._streams = Topology(streams=(inbox(self._subjects), tasks(self._subjects)))
         self._backlog: deque[Delivery] = deque()
         self._changed: AgentsChanged | None = None
         self._send_again: timedelta | None = None
@@ -75,10 +82,14 @@ class Orchestrator:
         self._room = asyncio.Event()
         self._agents_known = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._patience: asyncio.Timeout | None = None
         self.is_ready = False
 
     def stop(self) -> None:
-        """Finish the batch in hand, then return from `run`."""
+        """Finish the batch in hand, then return from `run`; leave it if that takes too long."""
+        if self._patience is not None and not self._stopping.is_set():
+            loop = asyncio.get_running_loop()
+            self._patience.reschedule(loop.time() + STOP_SECONDS_MAX)
         self._stopping.set()
         self._wake.set()
 
@@ -87,14 +98,23 @@ class Orchestrator:
         await self._bus.provision(topology_of(self._subjects))
         async with asyncio.TaskGroup() as group:
             loops = [group.create_task(self._watch_agents())]
-            await self._agents_known.wait()
-            open_runs = await self.pipeline.recover()
-            log(_logger, "info", "orchestrator_ready", open_runs=open_runs)
-            loops.append(group.create_task(self._receive()))
-            loops.append(group.create_task(self._look()))
-            self.is_ready = True
-            await self._work()
-            self.is_ready = False
+            try:
+                async with asyncio.timeout(None) as self._patience:
+                    await self._agents_known.wait()
+                    open_runs = await self.pipeline.recover()
+                    log(_logger, "info", "orchestrator_ready", open_runs=open_runs)
+                    loops.append(group.create_task(self._receive()))
+                    loops.append(group.create_task(self._look()))
+                    self.is_ready = True
+                    await self._work()
+            except TimeoutError:
+                if self._patience is None or not self._patience.expired():
+                    raise
+                # The batch in hand was not acknowledged, so nothing is lost.
+                log(_logger, "warning", "batch_left_behind", waited_seconds=STOP_SECONDS_MAX)
+            finally:
+                self._patience = None
+                self.is_ready = False
             for loop in loops:
                 loop.cancel()
         log(_logger, "info", "orchestrator_stopped", open_runs=len(self.pipeline.runs))
@@ -108,12 +128,13 @@ class Orchestrator:
             deliveries = self._take()
             due = self.pipeline.timers.due(self._now(), limit=self._settings.batch_max)
             changed, self._changed = self._changed, None
-            if deliveries or due or changed is not None:
+            is_work = bool(deliveries or due or changed is not None)
+            if is_work:
                 await self.pipeline.turn(deliveries, due=due, changed=changed)
-            elif self._send_again is not None:
+            if self._send_again is not None and not self._backlog:
                 age, self._send_again = self._send_again, None
-                await self.pipeline.send_again(self.pipeline.runs, older_than=self._now() - age)
-            else:
+                await self.pipeline.sweep(older_than=self._now() - age)
+            elif not is_work:
                 await self._idle()
 
     def _take(self) -> list[Delivery]:
@@ -159,37 +180,54 @@ class Orchestrator:
                     self._agents_known.set()
                     continue
                 try:
-                    more = self._directory.hear(entry, self._now())
+                    more = self.directory.hear(entry, self._now())
                 except DecodeFailed as error:
                     log(_logger, "warning", "agent_not_understood", key=entry.key,
                         reason=str(error))  # fmt: skip
                     continue
-                if more:
-                    self._change(frozenset())
+                if more:  # perhaps the one that those wait for whose agent is gone
+                    self._change(self.directory.absent())
 
     async def _look(self) -> None:
         """See which agents fell silent, and send again what the servers may have lost."""
         swept_at = self._now()
         sweep_age = timedelta(seconds=self._settings.sweep_seconds)
-        epoch = self._bus.epoch
+        epoch = NO_EPOCH
+        seconds = SETTLE_SECONDS
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(seconds)
+            seconds = LOOK_SECONDS
             now = self._now()
-            self._directory.expire(now)
-            gone = self._directory.gone(now, after_seconds=self._settings.agent_gone_seconds)
+            self.directory.expire(now)
+            gone = self.directory.gone(now, after_seconds=self._settings.agent_gone_seconds)
             if gone:
                 log(_logger, "warning", "agents_gone", agents=sorted(gone))
                 self._change(gone)
-            if self._bus.epoch != epoch:
-                epoch = self._bus.epoch
-                await self._bus.provision(topology_of(self._subjects))
-                self._sweep(timedelta(0))
-            elif now - swept_at >= sweep_age:
+            epoch = await self._restore(epoch)
+            if now - swept_at >= sweep_age:
                 swept_at = now
                 self._sweep(sweep_age)
 
+    async def _restore(self, epoch: int) -> int:
+        """Look whether the servers lost what they held; return the epoch this was good for.
+
+        A stream that an agent made anew shows only if it is looked at: nobody tells us.
+        """
+        try:
+            await self._bus.provision(self._streams)
+            now = self._bus.epoch
+            if now == epoch:
+                return epoch
+            await self._bus.provision(topology_of(self._subjects))
+        except (BusError, SettingsError, Unavailable) as error:
+            if self._bus.epoch != epoch:
+                log(_logger, "warning", "not_provisioned", reason=str(error))
+            return epoch  # they are away, or away again: try once more with the next look
+        self._sweep(timedelta(0))
+        return now
+
     def _sweep(self, age: timedelta) -> None:
-        self._send_again = age
+        self._send_again = age if self._send_again is None else min(age, self._send_again)
         self._wake.set()
 
     def _change(self, gone: frozenset[str]) -> None:

@@ -1,9 +1,13 @@
 """When which run has to be looked at: an index over the runs' own times, not a source of truth."""
 
 from datetime import datetime
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+from typing import Final
 
 from dalsegno_bus.ids import RunId
+
+STALE_FACTOR: Final = 4
+"""The heap may hold so many entries for each run; the stale ones among them are then thrown out."""
 
 
 class Timers:
@@ -12,6 +16,10 @@ class Timers:
     def __init__(self) -> None:
         self._heap: list[tuple[datetime, RunId]] = []
         self._armed: dict[RunId, datetime] = {}
+
+    def __len__(self) -> int:
+        """How many entries the heap holds, stale ones and all."""
+        return len(self._heap)
 
     def arm(self, run_id: RunId, at: datetime | None) -> bool:
         """Have the run looked at by `at`, if nothing earlier is set; True if that is news."""
@@ -22,6 +30,9 @@ class Timers:
             return False
         self._armed[run_id] = at
         heappush(self._heap, (at, run_id))
+        if len(self._heap) > STALE_FACTOR * (len(self._armed) + STALE_FACTOR):
+            self._heap = [(due, armed_id) for armed_id, due in self._armed.items()]
+            heapify(self._heap)
         return True
 
     def disarm(self, run_id: RunId) -> None:

@@ -1,6 +1,6 @@
 """The index of open runs: which have not ended, and by when each has to be looked at."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -13,6 +13,8 @@ class OpenRun:
     partition: int
     due_at: datetime | None
     """Not later than when something is due; None: only a message can move it."""
+    version: int = field(default=0, compare=False)
+    """How many events it has, as read; nobody writes it."""
 
 
 def seconds_of(at: datetime | None) -> float | None:

@@ -85,7 +85,9 @@ class PostgresRecorder(PostgresApplicationRecorder):
         ).format(**names)
         self._close = SQL("DELETE FROM {open} WHERE run_id = ANY(%b::uuid[])").format(**names)
         self._select_open = SQL(
-            "SELECT run_id, part, due_at FROM {open} WHERE part = ANY(%s)"
+            "SELECT run_id, part, due_at, "
+            "(SELECT max(originator_version) FROM {table} WHERE originator_id = run_id) AS version "
+            "FROM {open} WHERE part = ANY(%s)"
         ).format(**names)
 
     # The library's own retries, ten of five seconds, would keep a service from stopping; whoever
@@ -132,6 +134,7 @@ class PostgresRecorder(PostgresApplicationRecorder):
                 run_id=row["run_id"],
                 partition=row["part"],
                 due_at=time_of(row["due_at"]),
+                version=row["version"] or 0,
             )
             for row in rows
         ]

@@ -83,13 +83,17 @@ class SQLiteRecorder(SQLiteApplicationRecorder):
         marks = ",".join("?" * len(partitions))
         with self.datastore.transaction(commit=False) as cursor:
             cursor.execute(
-                f"SELECT run_id, part, due_at FROM {self.events_table_name}_open "  # noqa: S608
-                f"WHERE part IN ({marks})",
+                "SELECT run_id, part, due_at, (SELECT max(originator_version) "  # noqa: S608
+                f"FROM {self.events_table_name} WHERE originator_id = run_id) "
+                f"FROM {self.events_table_name}_open WHERE part IN ({marks})",
                 list(partitions),
             )
             rows = cast("list[Any]", cursor.fetchall())
         return [
-            OpenRun(run_id=UUID(row[0]), partition=row[1], due_at=time_of(row[2])) for row in rows
+            OpenRun(
+                run_id=UUID(row[0]), partition=row[1], due_at=time_of(row[2]), version=row[3] or 0
+            )
+            for row in rows
         ]
 
 

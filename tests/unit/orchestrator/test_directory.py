@@ -139,3 +139,41 @@ def test_a_card_that_is_none_is_refused_and_changes_nothing() -> None:
         directory.hear(Entry("card.a", b"{}", 1), NOW)
     assert not directory.hear(Entry("unknown.a", b"{}", 1), NOW)
     assert directory.capable("do") == ()
+
+
+@pytest.mark.parametrize(("key", "agent"), [("card.a", "b"), ("card.No Token", "No Token")])
+def test_a_card_that_names_another_agent_or_no_possible_one_is_not_believed(
+    key: str, agent: str
+) -> None:
+    directory = Directory()
+    value = card(agent, "do").value
+    with pytest.raises(DecodeFailed):
+        directory.hear(Entry(key, value, 1), NOW)
+    assert directory.capable("do") == ()
+
+
+def test_the_presence_of_another_agent_is_not_believed() -> None:
+    directory = Directory()
+    directory.hear(card("a", "do"), NOW)
+    with pytest.raises(DecodeFailed):
+        directory.hear(Entry("live.b.one", live("a", "one").value, 1), NOW)
+    assert directory.capable("do")[0].slots == 0
+
+
+def test_a_presence_may_promise_to_last_longer_than_time_itself() -> None:
+    directory = Directory()
+    directory.hear(card("a", "do"), NOW)
+    presence = Presence(agent="a", replica="one", started_at=NOW, concurrency=1, ttl_seconds=10**15)
+    directory.hear(Entry("live.a.one", encode(presence), 1), NOW)
+    directory.expire(NOW + timedelta(days=1))
+    assert directory.capable("do")[0].slots == 1
+
+
+def test_who_is_gone_is_told_for_as_long_as_it_is() -> None:
+    directory = Directory()
+    directory.hear(card("a", "do"), NOW)
+    assert directory.absent() == frozenset()
+    directory.gone(NOW + timedelta(seconds=60), after_seconds=15)
+    assert directory.absent() == {"a"}
+    directory.hear(live("a", "one"), NOW + timedelta(seconds=61))
+    assert directory.absent() == frozenset()

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from dalsegno_bus.ids import RunId, run_id_of_key
-from dalsegno_orchestrator.timers import Timers
+from dalsegno_orchestrator.timers import STALE_FACTOR, Timers
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -56,3 +56,13 @@ def test_no_more_than_the_limit_come_out_at_once() -> None:
         timers.arm(run(str(number)), at(number))
     assert len(timers.due(at(60), limit=3)) == 3
     assert len(timers.due(at(60), limit=3)) == 2
+
+
+def test_what_ended_long_before_its_time_is_thrown_out_of_the_heap() -> None:
+    timers = Timers()
+    for number in range(1_000):
+        timers.arm(run(f"r{number}"), at(3_600 + number))
+        timers.disarm(run(f"r{number}"))
+    timers.arm(run("last"), at(1))
+    assert len(timers) <= 2 * STALE_FACTOR**2
+    assert timers.due(at(5_000), limit=10) == [run("last")]

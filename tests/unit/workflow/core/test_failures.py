@@ -1,5 +1,7 @@
 """What follows when something goes wrong."""
 
+import pytest
+
 from dalsegno_bus.messages import CancelRun
 from dalsegno_orchestrator.workflow.events import (
     RetryScheduled,
@@ -9,6 +11,7 @@ from dalsegno_orchestrator.workflow.events import (
     TaskFailed,
     TaskTimedOut,
 )
+from dalsegno_orchestrator.workflow.retry import ASKED_SECONDS_MAX
 from support.scenario import Directory, Scenario, assigned, kinds, plan_of, scenario
 
 RETRY = {"max_attempts": 3, "delay": "1s", "factor": 2, "max_delay": "3s", "jitter": 0}
@@ -248,3 +251,12 @@ def test_the_choice_names_every_candidate_with_its_score() -> None:
     assert event.agent == "b"
     assert [candidate.agent for candidate in event.candidates] == ["b", "a"]
     assert event.candidates[0].score > event.candidates[1].score
+
+
+@pytest.mark.parametrize("asked", [1.7e12, 1e300])
+def test_an_agent_that_asks_for_an_age_is_asked_again_within_a_month(asked: float) -> None:
+    run = scenario({"work": {"capability": "do"}})
+    run.start()
+    scheduled = run.fail("work", after=asked)[-1]
+    assert isinstance(scheduled, RetryScheduled)
+    assert scheduled.delay_seconds == ASKED_SECONDS_MAX
