@@ -23,8 +23,8 @@ from dalsegno_agents.dead import dead_letter
 from dalsegno_agents.live import Live
 from dalsegno_agents.outbox import Outbox, Parcel
 from dalsegno_agents.pace import Pace
-from dalsegno_agents.poison import Suspects
 from dalsegno_agents.presence import Attendance
+from dalsegno_agents.returned import Returned
 from dalsegno_agents.settings import AgentSettings
 from dalsegno_agents.threads import Threads
 from dalsegno_bus import codec
@@ -60,8 +60,8 @@ class InHand:
     """The attempt; of what could not be read, its sequence."""
     deliveries: dict[int, Delivery]
     task: "asyncio.Task[Answer] | None" = None
-    fate: Literal["answer", "forget", "return"] = "answer"
-    """What becomes of it when its task is cancelled."""
+    fate: Literal["answer", "forget", "return", "unwanted"] = "answer"
+    """What becomes of it when its task is over."""
 
 
 @dataclass(slots=True)
@@ -141,7 +141,7 @@ class Worker:
             threads=self.threads,
             tracing=tracing,
         )
-        self._suspects = Suspects(bus.bucket(subjects.agents_bucket))
+        self._returned = Returned(bus, subjects, replica=replica)
         self._pace = Pace()
         self._hand: dict[AttemptKey | int, InHand] = {}
         self._working = 0
@@ -271,15 +271,18 @@ class Worker:
         attempts: asyncio.TaskGroup,
     ) -> None:
         self._working += 1
-        held.task = attempts.create_task(self._perform(command, delivery))
+        held.task = attempts.create_task(self._perform(held, command, delivery))
         # A callback, for a task that is cancelled before its first step runs no `finally`.
         held.task.add_done_callback(partial(self._over, held))
 
-    async def _perform(self, command: TaskCommand, delivery: Delivery) -> Answer:
-        key = (command.run_id, command.task_id, command.attempt)
+    async def _perform(self, held: InHand, command: TaskCommand, delivery: Delivery) -> Answer:
         deliveries = delivery.deliveries
-        if not await self._suspects.may_begin(key, deliveries=deliveries):
+        verdict = await self._returned.judge(command, deliveries=deliveries)
+        if verdict == "poison":
             return self._performer.poisoned(command, deliveries=deliveries)
+        if verdict == "unwanted":
+            held.fate = "unwanted"
+            return Answer()
         parent = delivery.headers.get(codec.TRACEPARENT)
         return await self._performer.perform(command, stored_at=delivery.stored_at, parent=parent)
 
@@ -300,7 +303,7 @@ class Worker:
         self._outbox.put(Parcel(answer, partial(self._settle, held, answer)))
 
     async def _settle(self, held: InHand, answer: Answer) -> None:
-        if isinstance(held.key, tuple):
+        if isinstance(held.key, tuple) and held.fate != "unwanted":
             self._answers.remember(held.key, answer)
         self._let_go(held)
         self.tally.answered += 1

@@ -204,6 +204,22 @@ class ContextReport(Report):
     value: Json = None
 
 
+# --- asked by an agent, answered by an orchestrator -------------------------------------------
+
+
+class AskWanted(Report):
+    """Does anybody still wait for this attempt? Asked of one that came again."""
+
+    kind: Literal["ask-wanted.v1"] = "ask-wanted.v1"
+
+
+class Wanted(Message):
+    """Whether the attempt is open and with the agent that asks."""
+
+    kind: Literal["wanted.v1"] = "wanted.v1"
+    wanted: bool
+
+
 # --- live: heard by whoever watches, kept by nobody -------------------------------------------
 
 

@@ -98,6 +98,11 @@ class Subjects:
         return f"{self.namespace}.query.{_token(name)}"
 
     @property
+    def wanted(self) -> str:
+        """Where agents ask an orchestrator whether an attempt is still wanted."""
+        return f"{self.namespace}.wanted"
+
+    @property
     def recorded_hint(self) -> str:
         """Rings when events were recorded; wakes the followers, promises nothing."""
         return f"{self.namespace}.recorded"

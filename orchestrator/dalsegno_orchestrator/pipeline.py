@@ -17,20 +17,32 @@ from dalsegno_bus.bus import Delivery
 from dalsegno_bus.errors import Unavailable, VersionConflict
 from dalsegno_bus.ids import RunId
 from dalsegno_bus.logs import log
-from dalsegno_bus.messages import RegisterWorkflow, Report, StartRun
+from dalsegno_bus.messages import AskWanted, RegisterWorkflow, Report, StartRun
 from dalsegno_bus.subjects import Subjects
 from dalsegno_orchestrator.batch import Batch
 from dalsegno_orchestrator.decisions import Decisions, Undecidable, Work
 from dalsegno_orchestrator.directory import Directory
 from dalsegno_orchestrator.heard import hear, run_of
+from dalsegno_orchestrator.history import Recorded
 from dalsegno_orchestrator.outbox import Outbox
 from dalsegno_orchestrator.registry import Registry
 from dalsegno_orchestrator.runs import Runs
 from dalsegno_orchestrator.storage.open_runs import OpenRun
 from dalsegno_orchestrator.store import Store
 from dalsegno_orchestrator.timers import Timers
+from dalsegno_orchestrator.workflow.events import (
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    TaskAssigned,
+    TaskCompleted,
+    TaskFailed,
+    TaskRerouted,
+    TaskTimedOut,
+)
 from dalsegno_orchestrator.workflow.facts import AgentsChanged
 from dalsegno_orchestrator.workflow.run import Run
+from dalsegno_orchestrator.workflow.turn import is_awaited
 
 _logger = logging.getLogger("dalsegno.orchestrator")
 
@@ -101,6 +113,15 @@ class Pipeline:
             taken = [run for run_id in unheld if (run := self.runs.held(run_id)) is not None]
             await self.send_again(taken)
             log(_logger, "info", "runs_taken_over", runs=len(taken))
+
+    async def is_wanted(self, question: AskWanted) -> bool:
+        """Whether this attempt is open, and with the agent that asks. Changes nothing."""
+        run = self.runs.held(question.run_id)
+        if run is not None and is_awaited(run, question):
+            return True
+        # Another orchestrator may know better than what is in memory here.
+        history = await asyncio.to_thread(self._store.read, question.run_id)
+        return _is_open(history, question)
 
     async def send_again(self, runs: Iterable[Run], *, older_than: datetime | None = None) -> None:
         """Send the attempts of these runs again, or only those assigned before `older_than`."""
@@ -262,3 +283,19 @@ class Pipeline:
             self._store.append(batch.sealed, opened=opened, closed=closed)
         else:
             await asyncio.to_thread(self._store.append, batch.sealed, opened=opened, closed=closed)
+
+
+def _is_open(history: Sequence[Recorded], attempt: Report) -> bool:
+    """Whether the last word on this task is that the attempt was assigned to this agent."""
+    for recorded in reversed(history):
+        match recorded.event:
+            case RunCompleted() | RunFailed() | RunCancelled():
+                return False
+            case TaskAssigned(task_id=attempt.task_id) as last:
+                return (last.attempt, last.agent) == (attempt.attempt, attempt.agent)
+            case TaskCompleted() | TaskFailed() | TaskTimedOut() | TaskRerouted() as last:
+                if last.task_id == attempt.task_id:
+                    return False
+            case _:
+                pass
+    return False

@@ -13,12 +13,16 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from pydantic import TypeAdapter
+
 from dalsegno_bus.artifacts import ArtifactStore
 from dalsegno_bus.bus import Bus, Delivery
 from dalsegno_bus.clock import utc_now
+from dalsegno_bus.codec import decode, encode
 from dalsegno_bus.errors import BusError, DecodeFailed, SettingsError, Unavailable
 from dalsegno_bus.health import serve_health
 from dalsegno_bus.logs import log, setup_logging
+from dalsegno_bus.messages import AskWanted, Wanted
 from dalsegno_bus.nats import connect
 from dalsegno_bus.topology import Topology, inbox, inbox_consumer, tasks, topology_of
 from dalsegno_orchestrator.directory import Directory
@@ -30,6 +34,7 @@ from dalsegno_orchestrator.store import Store
 from dalsegno_orchestrator.workflow.facts import AgentsChanged
 
 _logger = logging.getLogger("dalsegno.orchestrator")
+_QUESTION: Final = TypeAdapter(AskWanted)
 
 BACKLOG_MAX: Final = 10_000
 """So many deliveries wait here at most; the rest waits in the stream."""
@@ -104,6 +109,7 @@ class Orchestrator:
                     open_runs = await self.pipeline.recover()
                     log(_logger, "info", "orchestrator_ready", open_runs=open_runs)
                     loops.append(group.create_task(self._receive()))
+                    loops.append(group.create_task(self._answer_agents()))
                     loops.append(group.create_task(self._look()))
                     self.is_ready = True
                     await self._work()
@@ -207,6 +213,17 @@ class Orchestrator:
             if now - swept_at >= sweep_age:
                 swept_at = now
                 self._sweep(sweep_age)
+
+    async def _answer_agents(self) -> None:
+        """Tell replicas whether an attempt that came to them again is still wanted."""
+        async with self._bus.listen(self._subjects.wanted, queue="orchestrator") as questions:
+            async for heard in questions:
+                try:
+                    question = decode(_QUESTION, heard.body)
+                    wanted = await self.pipeline.is_wanted(question)
+                    await heard.answer(encode(Wanted(wanted=wanted)))
+                except (DecodeFailed, BusError, Unavailable) as error:
+                    log(_logger, "warning", "question_not_answered", reason=str(error))
 
     async def _restore(self, epoch: int) -> int:
         """Look whether the servers lost what they held; return the epoch this was good for.

@@ -21,6 +21,8 @@ from dalsegno_orchestrator.settings import OrchestratorSettings
 from dalsegno_orchestrator.store import Store
 
 Connect: TypeAlias = Callable[[], Awaitable[Bus]]
+ACK_WAIT_SECONDS = 1.0
+"""How long a silent replica of a test keeps an attempt."""
 SECONDS_MAX = 20.0
 """How long a test waits for something that has to come."""
 
@@ -69,6 +71,7 @@ class World:
             artifacts_url=self.settings.artifacts_url,
             drain_seconds=0.0,
             presence_seconds=0.25,
+            ack_wait_seconds=ACK_WAIT_SECONDS,
         )
         worker = Worker(
             agent,

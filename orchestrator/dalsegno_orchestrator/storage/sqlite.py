@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
@@ -15,6 +15,10 @@ from eventsourcing.sqlite import (
 
 from dalsegno_bus.errors import SettingsError
 from dalsegno_orchestrator.storage.open_runs import OpenRun, seconds_of, time_of
+
+LOCK_SECONDS_MAX: Final = 2
+"""How long a commit waits for another writer; small ones wait in the event loop, so not longer.
+Who could not commit tries again."""
 
 
 def open_recorder(url: str, table: str) -> "SQLiteRecorder":
@@ -30,8 +34,8 @@ def open_recorder(url: str, table: str) -> "SQLiteRecorder":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"cannot create the folder of {path!r}: {error}") from error
-    datastore = SQLiteDatastore(path, lock_timeout=30)
-    datastore.pool = _DurablePool(db_name=path, lock_timeout=30)
+    datastore = SQLiteDatastore(path, lock_timeout=LOCK_SECONDS_MAX)
+    datastore.pool = _DurablePool(db_name=path, lock_timeout=LOCK_SECONDS_MAX)
     return SQLiteRecorder(datastore, events_table_name=table)
 
 

@@ -13,6 +13,7 @@ from dalsegno_bus.messages import (
     FailedReport,
     Failure,
     Json,
+    Report,
     SignalRun,
 )
 from dalsegno_orchestrator.workflow.assignment import Choice, choose
@@ -46,7 +47,7 @@ ITEMS_MAX: Final = 100_000
 """How many items one `foreach` may have."""
 
 
-def is_awaited(run: Run, report: CompletedReport | FailedReport | ContextReport) -> bool:
+def is_awaited(run: Run, report: Report) -> bool:
     """Whether this report is about an attempt that is under way, by the agent that has it."""
     task = run.assigned.get(TaskId(report.task_id))
     return task is not None and task.attempt == report.attempt and task.agent == report.agent

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -13,10 +14,10 @@ from dalsegno_bus.codec import encode
 from dalsegno_bus.errors import RunRejected
 from dalsegno_bus.ids import RunId, new_run_id
 from dalsegno_bus.messages import CompletedReport, DeadLetter, StartRun
-from dalsegno_bus.topology import Consumer, dead_letters
+from dalsegno_bus.topology import Consumer, agent_consumer, dead_letters
 from dalsegno_orchestrator.history import seal
 from dalsegno_orchestrator.workflow.events import RunStarted, SignalReceived, TaskCompleted
-from support.world import SECONDS_MAX, World
+from support.world import ACK_WAIT_SECONDS, SECONDS_MAX, World, until
 
 
 class Number(BaseModel):
@@ -211,6 +212,52 @@ async def test_tasks_of_an_agent_that_died_go_to_another(world: World) -> None:
             ended = await world.result(accepted.run_id)
     assert ended.status == "completed"
     assert "task-rerouted" in world.kinds(accepted.run_id)
+
+
+@pytest.mark.parametrize("reported", [True, False])
+async def test_what_came_again_is_worked_only_if_nobody_has_its_report(
+    world: World, *, reported: bool
+) -> None:
+    """A replica dies after its report was stored, or before, and could not acknowledge."""
+    worked: list[int] = []
+    agent: Agent[None] = Agent("adder", deps=None)
+
+    @agent.handles("add")
+    async def add(number: Number, context: TaskContext[None]) -> Number:
+        del context
+        worked.append(number.value)
+        return Number(value=number.value + 1)
+
+    consumer = replace(agent_consumer(world.subjects, "adder"), ack_wait_seconds=ACK_WAIT_SECONDS)
+    async with world.orchestrator():
+        await world.register("one", {"one": CHAIN["one"]}, output="${ tasks.one.value }")
+        async with world.worker(agent):
+            await world.until_known("adder")
+        accepted = await world.client.start("one", {"value": 1})
+        await _die_with_it(world, consumer, accepted.run_id, reported=reported)
+        async with world.worker(agent) as worker:
+            ended = await world.result(accepted.run_id)
+            await until(lambda: worker.tally.answered == 1)
+    assert ended.output == (99 if reported else 2)
+    assert worked == ([] if reported else [1])
+
+
+async def _die_with_it(world: World, consumer: Consumer, run_id: RunId, *, reported: bool) -> None:
+    """Take the attempt as a replica does, report on it or not, and never acknowledge."""
+    async with asyncio.timeout(SECONDS_MAX), world.bus.pull([consumer], ahead=1) as pull:
+        await pull.batch(limit=1)
+        if not reported:
+            return
+        report = CompletedReport(
+            run_id=run_id,
+            task_id="one",
+            attempt=1,
+            agent="adder",
+            replica="x",
+            output={"value": 99},
+        )
+        await world.bus.store([Outgoing(world.subjects.report("adder", run_id), encode(report))])
+        await world.until_recorded(run_id, "task-completed")
 
 
 async def test_a_large_value_travels_by_reference_and_arrives_whole(world: World) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dalsegno_agents.poison import BEGUN_MAX
+from dalsegno_agents.returned import BEGUN_MAX
 from dalsegno_agents.worker import UNSENT_MAX
 from dalsegno_bus.bus import Outcome, Outgoing
 from dalsegno_bus.codec import MESSAGE_ID, TRACEPARENT
