@@ -5,20 +5,20 @@ Every request is sent until it is answered, always with the same id, so that a c
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from logging import getLogger
-from typing import Annotated, Final, cast
+from typing import Final, cast
 
 import orjson
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from dalsegno_bus.artifacts import PAYLOAD_BYTES_MAX, ArtifactStore, check_in, check_out, has_claim
-from dalsegno_bus.bus import Bus, Heard, Outgoing
+from dalsegno_bus.bus import Bus, Outgoing
 from dalsegno_bus.clock import utc_now
-from dalsegno_bus.codec import REPLY_TO, decode, encode, headers_of, readable
+from dalsegno_bus.codec import REPLY_TO, encode, headers_of, readable
 from dalsegno_bus.errors import (
-    DecodeFailed,
     PublishFailed,
     RunRejected,
     Unavailable,
@@ -28,21 +28,21 @@ from dalsegno_bus.ids import RunId, new_message_id, new_run_id, run_id_of_key, w
 from dalsegno_bus.logs import log
 from dalsegno_bus.messages import (
     Accepted,
-    AttemptStarted,
     CancelRun,
     Json,
     Labels,
-    Live,
-    Progress,
+    PauseRun,
     RegisterWorkflow,
     Rejected,
     Request,
+    ResumeRun,
     RunChanged,
     SignalRun,
     StartRun,
 )
 from dalsegno_bus.replies import Expected, Replies
 from dalsegno_bus.subjects import Subjects
+from dalsegno_bus.watching import ASK_EVERY_SECONDS, FINAL_STATUSES, Change, changes
 
 REQUEST_SECONDS_MAX: Final = 30.0
 REQUESTS_OPEN_MAX: Final = 5_000
@@ -51,20 +51,12 @@ REQUESTS_OPEN_MAX: Final = 5_000
 BODY_BYTES_MAX: Final = 1_000_000
 """What fits into one message of a NATS server, its headers included."""
 
-FINAL_STATUSES: Final = frozenset({"completed", "failed", "cancelled"})
-
-ASK_EVERY_SECONDS: Final = 2.0
-"""How long `wait` and `watch` trust silence before they ask how the run stands."""
 
 _RESEND_SECONDS_MIN: Final = 0.5
 _RESEND_SECONDS_MAX: Final = 8.0
 _REPUBLISH_SECONDS: Final = 0.2
 
 _logger = getLogger(__name__)
-
-_LIVE: Final[TypeAdapter[RunChanged | AttemptStarted | Progress]] = TypeAdapter(
-    Annotated[Live, Field(discriminator="kind")]
-)
 
 
 class Client:
@@ -208,6 +200,23 @@ class Client:
         request = CancelRun(run_id=run_id, reason=reason, requested_by=requested_by or self._source)
         return await self._one(self._subjects.request(run_id), request, timeout_seconds)
 
+    async def pause(
+        self, run_id: RunId, reason: str = "", *, requested_by: str | None = None
+    ) -> Accepted:
+        """Have a run begin nothing more until it is resumed.
+
+        Raises:
+            RunRejected: There is no such run, or it has ended.
+            Unavailable: Nobody answered in time.
+        """
+        request = PauseRun(run_id=run_id, reason=reason, requested_by=requested_by or self._source)
+        return await self._one(self._subjects.request(run_id), request, REQUEST_SECONDS_MAX)
+
+    async def resume(self, run_id: RunId, *, requested_by: str | None = None) -> Accepted:
+        """Have a paused run go on. Raises as `pause` does."""
+        request = ResumeRun(run_id=run_id, requested_by=requested_by or self._source)
+        return await self._one(self._subjects.request(run_id), request, REQUEST_SECONDS_MAX)
+
     async def wait(self, run_id: RunId, *, timeout_seconds: float | None = None) -> RunChanged:
         """Return how a run ended, as soon as it has.
 
@@ -217,8 +226,8 @@ class Client:
         try:
             async with asyncio.timeout(timeout_seconds):
                 subject = self._subjects.live_run(run_id)
-                async with aclosing(self._changes(run_id, subject)) as changes:
-                    async for change in changes:
+                async with aclosing(self._changes(run_id, subject)) as heard:
+                    async for change in heard:
                         if isinstance(change, RunChanged) and change.status in FINAL_STATUSES:
                             return await self._whole(change)
         except TimeoutError as error:
@@ -227,13 +236,11 @@ class Client:
             ) from error
         raise AssertionError("changes go on until the run has ended")
 
-    async def watch(
-        self, run_id: RunId
-    ) -> AsyncGenerator[RunChanged | AttemptStarted | Progress, None]:
+    async def watch(self, run_id: RunId) -> AsyncGenerator[Change, None]:
         """Tell what happens to a run as it happens, to its end. Some progress may be missed."""
         subjects = (self._subjects.live_run(run_id), self._subjects.live_tasks(run_id))
-        async with aclosing(self._changes(run_id, *subjects)) as changes:
-            async for change in changes:
+        async with aclosing(self._changes(run_id, *subjects)) as heard:
+            async for change in heard:
                 yield change
 
     async def query(self, name: str, body: Json = None, *, timeout_seconds: float = 5.0) -> Json:
@@ -337,37 +344,8 @@ class Client:
         output = await asyncio.to_thread(check_out, change.output, self._artifacts)
         return change.model_copy(update={"output": output})
 
-    async def _changes(
-        self, run_id: RunId, *subjects: str
-    ) -> AsyncGenerator[RunChanged | AttemptStarted | Progress, None]:
-        """How the run stands, then what is heard, to its end; asks again where it hears nothing."""
-        version = -1
-        async with self._bus.listen(*subjects) as heard:
-            change: RunChanged | AttemptStarted | Progress | None = await self._state(run_id)
-            while True:
-                if isinstance(change, RunChanged):
-                    is_end = change.status in FINAL_STATUSES
-                    if is_end or change.version > version:
-                        version = change.version
-                        yield change
-                    if is_end:
-                        return
-                elif change is not None:
-                    yield change
-                change = await self._next_heard(heard) or await self._state(run_id)
-
-    async def _next_heard(
-        self, heard: AsyncIterator[Heard]
-    ) -> RunChanged | AttemptStarted | Progress | None:
-        try:
-            async with asyncio.timeout(ASK_EVERY_SECONDS):
-                while True:
-                    try:
-                        return decode(_LIVE, (await anext(heard)).body)
-                    except DecodeFailed as error:
-                        log(_logger, "debug", "client.live_unreadable", reason=str(error))
-        except TimeoutError:
-            return None
+    def _changes(self, run_id: RunId, *subjects: str) -> AsyncGenerator[Change, None]:
+        return changes(self._bus, partial(self._state, run_id), *subjects)
 
     async def _state(self, run_id: RunId) -> RunChanged | None:
         try:

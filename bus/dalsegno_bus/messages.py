@@ -87,6 +87,23 @@ class CancelRun(Message):
     requested_by: str = "unknown"
 
 
+class PauseRun(Message):
+    """Begin nothing more in this run, and freeze its timers; what is under way goes on."""
+
+    kind: Literal["pause-run.v1"] = "pause-run.v1"
+    run_id: RunId
+    reason: str = ""
+    requested_by: str = "unknown"
+
+
+class ResumeRun(Message):
+    """Go on with a run that was paused; its timers have what was left of them."""
+
+    kind: Literal["resume-run.v1"] = "resume-run.v1"
+    run_id: RunId
+    requested_by: str = "unknown"
+
+
 class RegisterWorkflow(Message):
     """Add a definition; the same one again is the same version."""
 
@@ -308,7 +325,7 @@ class DeadLetter(Message):
     at: datetime
 
 
-Request: TypeAlias = StartRun | SignalRun | CancelRun | RegisterWorkflow
+Request: TypeAlias = StartRun | SignalRun | CancelRun | PauseRun | ResumeRun | RegisterWorkflow
 Reply: TypeAlias = Accepted | Rejected
 TaskReport: TypeAlias = CompletedReport | FailedReport | ContextReport
 Live: TypeAlias = AttemptStarted | Progress | RunChanged

@@ -28,6 +28,7 @@ _STYLES: Final = {
     "retrying": "yellow",
     "assigned": "cyan",
     "running": "cyan",
+    "paused": "bold yellow",
     "skipped": "dim",
 }
 _CONTROL: Final = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)))

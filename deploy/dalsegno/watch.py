@@ -15,11 +15,11 @@ from dalsegno.output import console, is_terminal, say
 from dalsegno.scene import Scene
 from dalsegno.session import Session
 from dalsegno_bus.artifacts import check_out
-from dalsegno_bus.client import FINAL_STATUSES
 from dalsegno_bus.clock import utc_now
 from dalsegno_bus.errors import DalsegnoError
 from dalsegno_bus.ids import RunId
 from dalsegno_bus.messages import Json, RunChanged
+from dalsegno_bus.watching import FINAL_STATUSES
 from dalsegno_projections.asking import HISTORY, RUN_DETAIL, WORKFLOWS
 from dalsegno_projections.questions import AskHistory, AskRunDetail, AskWorkflows, RunDetail
 

@@ -17,10 +17,12 @@ from dalsegno_bus.messages import (
     CompletedReport,
     ContextReport,
     FailedReport,
+    PauseRun,
     Problem,
     RegisterWorkflow,
     Rejected,
     Reply,
+    ResumeRun,
     SignalRun,
     StartRun,
 )
@@ -119,7 +121,7 @@ class Decisions:
                 self._start(work, batch, heard, message)
             case RegisterWorkflow() as message:
                 self._register(batch, heard, message)
-            case CancelRun() | SignalRun() as message:
+            case CancelRun() | SignalRun() | PauseRun() | ResumeRun() as message:
                 self._request(work, batch, heard, message)
             case CompletedReport() | FailedReport() | ContextReport() as message:
                 self._report(work, batch, heard, message)
@@ -204,7 +206,11 @@ class Decisions:
         self._answer(batch, heard, reply)
 
     def _request(
-        self, work: Work, batch: Batch, heard: Heard, message: CancelRun | SignalRun
+        self,
+        work: Work,
+        batch: Batch,
+        heard: Heard,
+        message: CancelRun | SignalRun | PauseRun | ResumeRun,
     ) -> None:
         run = self._runs.held(message.run_id) or work.ended.get(message.run_id)
         if run is None:
@@ -214,8 +220,10 @@ class Decisions:
             return
         if run.is_open:
             self._apply(batch, run, message, heard)
-        elif isinstance(message, SignalRun):
-            problem = Problem(message=f"run {run.id} is {run.status}: nothing waits for signals")
+        elif not isinstance(message, CancelRun):
+            is_signal = isinstance(message, SignalRun)
+            why = "nothing waits for signals" if is_signal else "it cannot be paused or resumed"
+            problem = Problem(message=f"run {run.id} is {run.status}: {why}")
             self._answer(batch, heard, Rejected(reasons=(problem,)))
             return
         self._answer(batch, heard, _accepted(run))

@@ -17,7 +17,9 @@ from dalsegno_bus.messages import (
     ContextReport,
     FailedReport,
     Inbox,
+    PauseRun,
     RegisterWorkflow,
+    ResumeRun,
     SignalRun,
     StartRun,
 )
@@ -120,7 +122,7 @@ def _subject_of(message: Inbox, subjects: Subjects) -> str:
     match message:
         case RegisterWorkflow():
             return subjects.request(workflow_id(str(message.definition.get("workflow", ""))))
-        case StartRun() | SignalRun() | CancelRun():
+        case StartRun() | SignalRun() | CancelRun() | PauseRun() | ResumeRun():
             return subjects.request(message.run_id)
         case CompletedReport() | FailedReport() | ContextReport():
             return subjects.report(message.agent, message.run_id)
@@ -130,9 +132,7 @@ def _subject_of(message: Inbox, subjects: Subjects) -> str:
 
 def _author(message: Inbox) -> str:
     match message:
-        case StartRun() | SignalRun() | CancelRun() | RegisterWorkflow():
-            return f"client:{message.requested_by}"
         case CompletedReport() | FailedReport() | ContextReport():
             return f"agent:{message.agent}/{message.replica}"
         case _:
-            assert_never(message)
+            return f"client:{message.requested_by}"

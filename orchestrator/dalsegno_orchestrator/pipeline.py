@@ -128,6 +128,7 @@ class Pipeline:
         await self._outbox.send_again(
             (run, task)
             for run in runs
+            if run.status == "running"
             for task in list(run.assigned.values())
             if older_than is None or task.changed_at < older_than
         )

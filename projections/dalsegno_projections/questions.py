@@ -132,7 +132,7 @@ class AskRuns(Question):
     """Which runs are there? The newest first."""
 
     workflow: str | None = None
-    status: Literal["running", "completed", "failed", "cancelled"] | None = None
+    status: Literal["running", "paused", "completed", "failed", "cancelled"] | None = None
     labels: dict[str, str] = Field(default_factory=dict[str, str], max_length=20)
     """Every one of these has to be there."""
     limit: PageLimit = 50

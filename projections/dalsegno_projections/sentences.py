@@ -54,6 +54,11 @@ def sentence_of(event: e.Event) -> str:  # noqa: C901 - one case for each kind
             return f"{event.task_id} sleeps until {event.at:%Y-%m-%d %H:%M:%S} UTC."
         case e.TimerFired():
             return f"{event.task_id} has slept enough."
+        case e.RunPaused():
+            why = f": {_short(event.reason)}" if event.reason else ""
+            return f"The run was paused{why}."
+        case e.RunResumed():
+            return "The run goes on."
         case e.RunCompleted():
             return "The run completed."
         case e.RunFailed():

@@ -156,6 +156,10 @@ class _Trace:
                 self._began(event.task_id, f"{SLEEP_SPAN} {event.task_id}", at_ns)
             case e.TimerFired():
                 self._ended(event.task_id, at_ns, "completed")
+            case e.RunPaused():
+                self._root.tell("paused", at_ns, reason=text(event.reason))
+            case e.RunResumed():
+                self._root.tell("resumed", at_ns)
             case e.RunCompleted():
                 self._run_ended("completed", at_ns)
             case e.RunFailed():

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import click
 
@@ -16,9 +16,9 @@ from dalsegno.session import session
 from dalsegno.shown import payload, run_lines, runs_table, tasks_table
 from dalsegno.watch import follow
 from dalsegno.why import chosen_of, why_lines
-from dalsegno_bus.client import FINAL_STATUSES
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.messages import Accepted, RunChanged
+from dalsegno_bus.watching import FINAL_STATUSES
 from dalsegno_projections.asking import RUN_DETAIL, RUNS
 from dalsegno_projections.questions import (
     ROWS_MAX,
@@ -29,12 +29,12 @@ from dalsegno_projections.questions import (
     RunList,
 )
 
-Status = Literal["running", "completed", "failed", "cancelled"]
-_STATUSES: Final[tuple[Status, ...]] = ("running", "completed", "failed", "cancelled")
+Status = Literal["running", "paused", "completed", "failed", "cancelled"]
+_STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 
 
 @click.group(
-    help="""List, show, explain, watch, cancel and signal runs.
+    help="""List, show, explain, watch, pause, resume, cancel and signal runs.
 
     A run is named by its id, or by its first 8 digits or more.
 
@@ -214,6 +214,47 @@ def cancel(run: str, reason: str, folder: Path | None, as_json: bool) -> None:
     accepted = asyncio.run(send())
     over = accepted.status in FINAL_STATUSES - {"cancelled"}
     _tell(accepted, "had ended before" if over else "is told to end", as_json=as_json)
+
+
+@runs.command()
+@click.argument("run")
+@click.option("--reason", default="", help="Stands in the history.")
+@folder_option
+@json_option
+def pause(run: str, reason: str, folder: Path | None, as_json: bool) -> None:
+    r"""Have a run begin nothing more; what is under way goes on, timers stand still.
+
+    \b
+    Examples:
+      dalsegno runs pause 0193c2f1-7a3b --reason "the books are being corrected"
+    """
+    reference = check_reference(run)
+
+    async def send() -> Accepted:
+        async with session(folder) as here:
+            return await here.client.pause(await here.run_id(reference), reason)
+
+    _tell(asyncio.run(send()), "begins nothing more", as_json=as_json)
+
+
+@runs.command()
+@click.argument("run")
+@folder_option
+@json_option
+def resume(run: str, folder: Path | None, as_json: bool) -> None:
+    r"""Have a paused run go on.
+
+    \b
+    Examples:
+      dalsegno runs resume 0193c2f1-7a3b
+    """
+    reference = check_reference(run)
+
+    async def send() -> Accepted:
+        async with session(folder) as here:
+            return await here.client.resume(await here.run_id(reference))
+
+    _tell(asyncio.run(send()), "goes on", as_json=as_json)
 
 
 @runs.command()

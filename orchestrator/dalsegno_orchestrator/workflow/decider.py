@@ -15,7 +15,9 @@ from dalsegno_bus.messages import (
     CompletedReport,
     ContextReport,
     FailedReport,
+    PauseRun,
     Problem,
+    ResumeRun,
     SignalRun,
     StartRun,
     TaskCommand,
@@ -34,6 +36,8 @@ from dalsegno_orchestrator.workflow.turn import Turn
 RunMessage: TypeAlias = (
     SignalRun
     | CancelRun
+    | PauseRun
+    | ResumeRun
     | CompletedReport
     | FailedReport
     | ContextReport
@@ -79,16 +83,16 @@ def decide(run: Run, message: RunMessage, facts: Facts) -> list[RunEvent]:
         return []
     turn = Turn(run, facts)
     match message:
-        case CompletedReport():
-            turn.completed(message)
-        case FailedReport():
-            turn.failed(message)
-        case ContextReport():
-            turn.shared(message)
+        case CompletedReport() | FailedReport() | ContextReport():
+            _report(turn, message)
         case SignalRun():
             turn.signalled(message)
         case CancelRun():
             turn.record(RunCancelled(reason=message.reason, abandoned=run.abandoned()))
+        case PauseRun():
+            turn.paused(message)
+        case ResumeRun():
+            turn.resumed()
         case TimeReached():
             turn.time_reached()
         case AgentsChanged():
@@ -97,6 +101,16 @@ def decide(run: Run, message: RunMessage, facts: Facts) -> list[RunEvent]:
             assert_never(message)
     turn.go_on()
     return turn.events
+
+
+def _report(turn: Turn, report: CompletedReport | FailedReport | ContextReport) -> None:
+    match report:
+        case CompletedReport():
+            turn.completed(report)
+        case FailedReport():
+            turn.failed(report)
+        case ContextReport():
+            turn.shared(report)
 
 
 def command_of(run: Run, task: Task) -> TaskCommand:

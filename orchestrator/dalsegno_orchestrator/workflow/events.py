@@ -216,6 +216,19 @@ class TimerFired(Fact):
     task_id: str
 
 
+class RunPaused(Fact):
+    """Nothing more begins, and timers stand still; what is under way goes on."""
+
+    kind: ClassVar[str] = "run-paused.v1"
+    reason: str = ""
+
+
+class RunResumed(Fact):
+    """The run goes on; each timer has what was left of it."""
+
+    kind: ClassVar[str] = "run-resumed.v1"
+
+
 class RunCompleted(Fact):
     """Every task is done, and this is what came of it."""
 
@@ -270,6 +283,8 @@ RunEvent: TypeAlias = (
     | SignalTaken
     | TimerSet
     | TimerFired
+    | RunPaused
+    | RunResumed
     | RunCompleted
     | RunFailed
     | RunCancelled

@@ -19,6 +19,8 @@ from dalsegno_orchestrator.workflow.events import (
     RunCompleted,
     RunEvent,
     RunFailed,
+    RunPaused,
+    RunResumed,
     RunStarted,
     SignalAwaited,
     SignalReceived,
@@ -119,6 +121,11 @@ def evolve(run: Run, event: RunEvent, at: datetime) -> None:  # noqa: C901 - one
         case TimerFired():
             task = _task(run, event.task_id, "completed", at)
             _finished(run, task, None, at)
+        case RunPaused():
+            run.status = "paused"
+            run.paused_at = at
+        case RunResumed():
+            _resumed(run, at)
         case RunCompleted():
             run.status = "completed"
             run.output = event.output
@@ -261,6 +268,19 @@ def _signal_received(run: Run, event: SignalReceived, at: datetime) -> None:
         return
     task = _task(run, event.task_id, "completed", at)
     _finished(run, task, event.payload, at)
+
+
+def _resumed(run: Run, at: datetime) -> None:
+    """Move every time that lies ahead by as long as it stood still."""
+    assert run.paused_at is not None
+    if run.deadline_at is not None:
+        run.deadline_at += at - run.paused_at
+    for task in run.tasks.values():
+        if task.look_at is not None:
+            stood_still = at - max(run.paused_at, task.changed_at)
+            task.changed_at += stood_still
+            run.look(task, task.look_at + stood_still)
+    run.status, run.paused_at = "running", None
 
 
 def _end(run: Run) -> None:

@@ -12,7 +12,7 @@ from dalsegno_bus.messages import Failure, Json, Labels
 from dalsegno_orchestrator.workflow.events import Abandoned, SignalReceived
 from dalsegno_orchestrator.workflow.plan import Plan, Step
 
-RunStatus: TypeAlias = Literal["running", "completed", "failed", "cancelled"]
+RunStatus: TypeAlias = Literal["running", "paused", "completed", "failed", "cancelled"]
 TaskStatus: TypeAlias = Literal[
     "ready", "assigned", "parked", "retrying", "waiting", "sleeping", "expanded",
     "completed", "failed", "skipped",
@@ -70,6 +70,8 @@ class Run:
     labels: Labels = field(default_factory=dict[str, str])
     started_at: datetime
     deadline_at: datetime | None = None
+    paused_at: datetime | None = None
+    """Since when its timers stand still."""
     version: int = 0
     """How many events it has."""
     digest: bytes = b""
@@ -100,7 +102,7 @@ class Run:
 
     @property
     def is_open(self) -> bool:
-        return self.status == "running"
+        return self.status in {"running", "paused"}
 
     def scope(self, task: Task | None = None) -> dict[str, Any]:
         """What expressions see; `item` and `index` only inside a `foreach`."""
@@ -146,7 +148,7 @@ class Run:
 
     def next_look(self) -> datetime | None:
         """When something is due if nothing else happens; None: never."""
-        if not self.is_open:
+        if self.status != "running":
             return None
         while self.looks and not self._stands(self.looks[0]):
             heappop(self.looks)

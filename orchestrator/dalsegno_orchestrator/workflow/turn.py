@@ -13,6 +13,7 @@ from dalsegno_bus.messages import (
     FailedReport,
     Failure,
     Json,
+    PauseRun,
     Report,
     SignalRun,
 )
@@ -23,6 +24,8 @@ from dalsegno_orchestrator.workflow.events import (
     RunCompleted,
     RunEvent,
     RunFailed,
+    RunPaused,
+    RunResumed,
     SignalAwaited,
     SignalReceived,
     SignalTaken,
@@ -137,7 +140,18 @@ class Turn:
             )
         )
 
+    def paused(self, message: PauseRun) -> None:
+        if self.run.status == "running":
+            self.record(RunPaused(reason=message.reason))
+
+    def resumed(self) -> None:
+        if self.run.status == "paused":
+            self.record(RunResumed())
+            self.agents_changed(AgentsChanged())
+
     def time_reached(self) -> None:
+        if self.run.status == "paused":
+            return
         now = self.facts.now
         deadline = self.run.deadline_at
         if deadline is not None and now >= deadline:
@@ -149,6 +163,8 @@ class Turn:
             self._look_at(task)
 
     def agents_changed(self, message: AgentsChanged) -> None:
+        if self.run.status == "paused":
+            return
         for task in list(self.run.parked.values()):
             self._assign(task)
         if not message.gone:
@@ -162,7 +178,7 @@ class Turn:
     def go_on(self) -> None:
         """Begin whatever is ready, and end the run when nothing is left."""
         run = self.run
-        while run.is_open:
+        while run.status == "running":
             if run.failing is not None:
                 task = run.tasks[run.failing]
                 assert task.error is not None

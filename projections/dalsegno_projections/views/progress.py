@@ -69,7 +69,14 @@ def moves_of(event: e.Event) -> Sequence[Move]:  # noqa: C901 - one case for eac
             return ((event.task_id, "sleeping"),)
         case e.RunFailed() | e.RunCancelled():
             return tuple((attempt.task_id, "abandoned") for attempt in event.abandoned)
-        case e.ContextShared() | e.RunStarted() | e.RunCompleted() | e.WorkflowRegistered():
+        case (
+            e.ContextShared()
+            | e.RunStarted()
+            | e.RunPaused()
+            | e.RunResumed()
+            | e.RunCompleted()
+            | e.WorkflowRegistered()
+        ):
             return ()
         case _:
             assert_never(event)

@@ -150,6 +150,10 @@ def _changes(row: RunRow, entry: Entry) -> dict[str, Any]:
             return {}
         case e.TaskCompleted() | e.TaskFailed():
             return {} if event.usage is None else _spent(row, event.usage)
+        case e.RunPaused():
+            return {"status": "paused"}
+        case e.RunResumed():
+            return {"status": "running"}
         case e.RunCompleted():
             body, body_bytes = payload(event.output)
             return _ended("completed", entry, output=body, output_bytes=body_bytes)

@@ -235,3 +235,12 @@ def test_why_of_a_task_that_is_not_there_names_those_that_are(here: Typed) -> No
     code, _, said = here("runs", "why", run, "third")
     assert code == 2
     assert "the run has: first" in said[-1]
+
+
+def test_a_run_is_paused_and_resumed(here: Typed, as_json: Callable[..., Any]) -> None:
+    run = begun(here, "gated.yaml")
+    assert as_json("runs", "pause", run, "--reason", "a look first")["status"] == "paused"
+    assert as_json("runs", "resume", run)["status"] == "running"
+    sentences = [entry["sentence"] for entry in as_json("history", run)]
+    assert "The run was paused: a look first." in sentences
+    assert "The run goes on." in sentences

@@ -333,3 +333,25 @@ async def test_a_writer_from_elsewhere_makes_the_batch_be_decided_again(world: W
         ended = await world.result(accepted.run_id)
     assert ended.status == "completed"
     assert world.kinds(accepted.run_id).count("signal-received") == 2
+
+
+async def test_a_paused_run_goes_on_where_it_stood_also_with_another_orchestrator(
+    world: World,
+) -> None:
+    tasks = {"ok": {"wait": {"signal": "go"}}, "one": {**CHAIN["one"], "after": ["ok"]}}
+    async with world.worker(adder()):
+        async with world.orchestrator():
+            await world.register("gate", tasks, output="${ tasks.one.value }")
+            accepted = await world.client.start("gate", {"value": 1})
+            paused = await world.client.pause(accepted.run_id, "a look first", requested_by="ada")
+            await world.client.signal(accepted.run_id, "go")
+        async with world.orchestrator():
+            resumed = await world.client.resume(accepted.run_id)
+            ended = await world.result(accepted.run_id)
+            with pytest.raises(RunRejected, match="cannot be paused"):
+                await world.client.pause(accepted.run_id)
+    assert (paused.status, resumed.status, ended.output) == ("paused", "running", 2)
+    kinds = world.kinds(accepted.run_id)
+    assert kinds.index("run-resumed") < kinds.index("task-assigned")
+    told = next(r for r in world.history(accepted.run_id) if r.event.kind == "run-paused.v1")
+    assert told.by == "client:ada"

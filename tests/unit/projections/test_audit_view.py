@@ -74,6 +74,9 @@ SENTENCES: list[tuple[e.Event, str]] = [
     (e.RunFailed(error=WHY), "The run failed: the books are closed."),
     (e.RunCancelled(reason=""), "The run was cancelled."),
     (e.RunCancelled(reason="enough"), "The run was cancelled: enough."),
+    (e.RunPaused(reason=""), "The run was paused."),
+    (e.RunPaused(reason="a look first"), "The run was paused: a look first."),
+    (e.RunResumed(), "The run goes on."),
     (
         e.WorkflowRegistered(
             workflow="w", workflow_version=3, definition_digest="d", definition={}

@@ -98,6 +98,11 @@ def test_it_waits_for_nothing_when_it_has_ended() -> None:
     assert (row.error_code, row.error_message) == ("run.cancelled", "enough")
 
 
+def test_a_paused_run_stands_so_until_it_goes_on() -> None:
+    assert row_after(started(), e.RunPaused(reason="a look")).status == "paused"
+    assert row_after(started(), e.RunPaused(), e.RunResumed()).status == "running"
+
+
 def test_a_completed_run_has_its_output() -> None:
     row = row_after(started(), assigned("a"), completed("a"), e.RunCompleted(output=[1, 2]))
     assert (row.status, row.output, row.output_bytes) == ("completed", "[1,2]", 5)

@@ -7,15 +7,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dalsegno_bus.ids import TaskId
-from dalsegno_bus.messages import SignalRun
+from dalsegno_bus.messages import PauseRun, ResumeRun, SignalRun
 from dalsegno_orchestrator.workflow.decider import RunMessage, decide
 from dalsegno_orchestrator.workflow.events import (
+    RunCompleted,
     RunEvent,
+    RunFailed,
+    RunPaused,
+    RunResumed,
+    SignalAwaited,
     TaskAssigned,
     TaskCompleted,
     TaskFailed,
+    TaskParked,
     TaskRerouted,
+    TasksExpanded,
     TaskTimedOut,
+    TimerFired,
+    TimerSet,
 )
 from dalsegno_orchestrator.workflow.facts import AgentsChanged, TimeReached
 from dalsegno_orchestrator.workflow.run import Run
@@ -57,7 +66,7 @@ def workflows(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def moves(draw: st.DrawFn) -> tuple[str, int, int]:
     """What happens next, and to which task and attempt, as numbers to be taken modulo."""
-    kinds = ["done", "done", "done", "fail", "time", "signal", "join", "lose"]
+    kinds = ["done", "done", "done", "fail", "time", "signal", "join", "lose", "pause", "resume"]
     what = draw(st.sampled_from(kinds))
     return what, draw(st.integers(0, 20)), draw(st.integers(1, 3))
 
@@ -71,6 +80,10 @@ def message_of(move: tuple[str, int, int], run: Run, known: Sequence[TaskAssigne
             return TimeReached()
         case "join":
             return AgentsChanged()
+        case "pause":
+            return PauseRun(run_id=run.id)
+        case "resume":
+            return ResumeRun(run_id=run.id)
         case "lose":
             return AgentsChanged(gone=frozenset({("a", "b")[number % 2]}))
         case _ if not known:
@@ -172,7 +185,7 @@ def test_an_open_run_always_waits_for_something_that_can_come(
     tasks: dict[str, Any], script: list[tuple[str, int, int]]
 ) -> None:
     run = play(tasks, script).run
-    if not run.is_open:
+    if run.status != "running":
         return
     assert not run.ready
     waits = {task.status for task in run.tasks.values() if task.is_open}
@@ -198,6 +211,25 @@ def test_a_message_that_was_handled_changes_nothing_the_second_time(
         assert played.when(message, message_id="twice") == []
 
 
+@given(workflows(), scripts)
+def test_a_paused_run_begins_nothing_and_its_timers_stand_still(
+    tasks: dict[str, Any], script: list[tuple[str, int, int]]
+) -> None:
+    is_paused = False
+    for event in events_of(play(tasks, script)):
+        match event:
+            case RunPaused():
+                is_paused = True
+            case RunResumed():
+                is_paused = False
+            case TaskAssigned() | TaskParked() | TasksExpanded() | TimerSet() | TimerFired():
+                assert not is_paused
+            case TaskTimedOut() | SignalAwaited() | RunCompleted() | RunFailed():
+                assert not is_paused
+            case _:
+                pass
+
+
 def _replay(played: Scenario, history: list[Any]) -> Run:
     part = Scenario(played.plan, played.agents)
     part.history = history
@@ -221,4 +253,5 @@ def _state(run: Run) -> dict[str, Any]:
         "signals": run.signals,
         "heard": run.heard,
         "missing": run.missing,
+        "next_look": run.next_look(),
     }
