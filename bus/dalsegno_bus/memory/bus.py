@@ -121,11 +121,6 @@ class MemoryBus:
         if self._closed:
             raise Unavailable("this bus is closed: connect again")
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._closed
-
     def held_bucket(self, name: str) -> HeldBucket:
         """What a bucket holds now; its first use makes it."""
         self.check_open()

@@ -1,7 +1,6 @@
 """The state of one run: folded from its events by `evolve`, never stored."""
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import heappop, heappush
@@ -187,11 +186,3 @@ class Run:
         at, task_id, attempt = look
         task = self.tasks[task_id]
         return task.is_open and task.look_at == at and task.attempt == attempt
-
-
-def tasks_by_step(run: Run) -> Mapping[str, list[Task]]:
-    """The tasks of a run, grouped by step, in the order of the definition."""
-    grouped: dict[str, list[Task]] = {step: [] for step in run.plan.steps}
-    for task in run.tasks.values():
-        grouped[task.step.id].append(task)
-    return grouped
