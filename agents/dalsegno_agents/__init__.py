@@ -1,8 +1,22 @@
 """What an author of agents needs: handlers, context, worker."""
 
 from dalsegno_agents.agent import Agent
-from dalsegno_agents.context import TaskContext, offline_context
+from dalsegno_agents.context import TaskContext
+from dalsegno_agents.errors import QuestionFailed
+from dalsegno_agents.offline import offline_context
+from dalsegno_agents.outcomes import Handoff, LastProgress, Plan
 from dalsegno_bus.errors import TaskRejected, TaskRetry
 from dalsegno_bus.messages import Artifact
 
-__all__ = ["Agent", "Artifact", "TaskContext", "TaskRejected", "TaskRetry", "offline_context"]
+__all__ = [
+    "Agent",
+    "Artifact",
+    "Handoff",
+    "LastProgress",
+    "Plan",
+    "QuestionFailed",
+    "TaskContext",
+    "TaskRejected",
+    "TaskRetry",
+    "offline_context",
+]

@@ -41,7 +41,7 @@ _logger = logging.getLogger("dalsegno.agent")
 
 
 async def run_agent(agent: Agent[Any], settings: AgentSettings) -> None:
-    """Connect, work until SIGTERM or SIGINT, finish what is in hand, close.
+    """Connect, work until SIGTERM or SIGINT or a drain, finish what is in hand, close.
 
     A second signal ends the process at once; what it had in hand is delivered again.
 
@@ -63,6 +63,7 @@ async def run_agent(agent: Agent[Any], settings: AgentSettings) -> None:
         now=utc_now,
         replica=replica,
         tracing=tracing,
+        on_leave=_leave_in_time,
     )
     try:
         with _signals(worker, drain_seconds=settings.drain_seconds):
@@ -112,6 +113,10 @@ def _signals(worker: Worker, *, drain_seconds: float) -> Generator[None, None, N
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
+
+
+def _leave_in_time() -> None:
+    asyncio.get_running_loop().call_later(LEAVE_SECONDS_MAX, _give_up)
 
 
 def _give_up() -> None:

@@ -7,13 +7,15 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, Generic, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_json
 
 from dalsegno_agents.context import TaskContext
-from dalsegno_agents.values import as_json
+from dalsegno_agents.outcomes import Handoff
+from dalsegno_agents.values import NotJson, as_json
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.ids import is_token
 from dalsegno_bus.messages import AgentCard, CapabilityCard, Json
@@ -35,7 +37,9 @@ class Handler:
     capability: str
     function: Callable[..., Any]
     input_type: TypeAdapter[BaseModel]
-    output_type: TypeAdapter[Any]
+    output_type: TypeAdapter[Any] | None
+    """None: it only ever hands its task on."""
+    may_hand_off: bool
     card: CapabilityCard
     is_async: bool
 
@@ -57,6 +61,8 @@ class Handler:
     ) -> Json:
         """Call the function (a plain one in a thread) and return its output as JSON has it.
 
+        A `Handoff` comes back as one, with its input as JSON.
+
         Raises:
             NotJson: The output is not what the function promised, or nothing that JSON can say.
         """
@@ -66,6 +72,12 @@ class Handler:
             output = await in_thread(self.function, argument, context)
         if inspect.isawaitable(output):  # also of a plain wrapper around an async function
             output = await output
+        if isinstance(output, Handoff) and self.may_hand_off:
+            return output.model_copy(update={"input": as_json(output.input)})
+        if isinstance(output, Handoff):
+            raise NotJson("a Handoff is not what it promised: annotate it `-> ... | Handoff`")
+        if self.output_type is None:
+            raise NotJson("it promised a Handoff, and nothing else")
         return as_json(output, self.output_type)
 
 
@@ -109,7 +121,8 @@ class Agent(Generic[DepsT]):
         """Register the handler of `capability`. The function comes back unchanged.
 
         Its first parameter is a pydantic model, its second the `TaskContext`; it may be `async`
-        or plain (plain ones run in threads). What it returns is checked against its annotation.
+        or plain (plain ones run in threads). What it returns is checked against its annotation,
+        of which a `Handoff` may be one part.
 
         Raises:
             UsageError: The capability has a handler already, or the function does not fit.
@@ -152,12 +165,13 @@ def _handler(capability: str, function: Callable[..., Any], cost_usd: float) -> 
     if "return" not in hints:
         raise UsageError(f"the handler of {capability!r} must say what it returns (`-> Model`)")
     input_type: TypeAdapter[BaseModel] = TypeAdapter(model)
-    output_type: TypeAdapter[Any] = TypeAdapter(hints["return"])
+    output, may_hand_off = _promised(hints["return"])
+    output_type: TypeAdapter[Any] | None = None if output is Handoff else TypeAdapter(output)
     card = CapabilityCard(
         name=capability,
         description=(inspect.getdoc(function) or "").split("\n", 1)[0],
         input_schema=input_type.json_schema(mode="validation"),
-        output_schema=output_type.json_schema(mode="serialization"),
+        output_schema=output_type.json_schema(mode="serialization") if output_type else {},
         cost_usd=cost_usd,
     )
     return Handler(
@@ -165,6 +179,18 @@ def _handler(capability: str, function: Callable[..., Any], cost_usd: float) -> 
         function=function,
         input_type=input_type,
         output_type=output_type,
+        may_hand_off=may_hand_off,
         card=card,
         is_async=inspect.iscoroutinefunction(function),
     )
+
+
+def _promised(annotation: Any) -> tuple[Any, bool]:
+    """What a handler returns if it does not hand its task on, and whether it may."""
+    if annotation is Handoff or annotation is Any:
+        return annotation, True
+    if get_origin(annotation) not in {Union, UnionType}:
+        return annotation, False
+    members = get_args(annotation)
+    outputs = tuple(member for member in members if member is not Handoff)
+    return Union[outputs], len(outputs) < len(members)  # noqa: UP007  # members known only now

@@ -81,9 +81,9 @@ class Attendance:
         await self._bucket.put(self._card_key, codec.encode(self._card))
         await self._renew()
 
-    def drain(self) -> None:
-        """Say at once that this replica takes no more work."""
-        self._draining = True
+    def drain(self, *, draining: bool = True) -> None:
+        """Say at once that this replica takes no more work; or that it does again."""
+        self._draining = draining
         self._hurry.set()
 
     async def run(self) -> None:

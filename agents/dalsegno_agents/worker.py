@@ -7,73 +7,57 @@ event loop and needs no lock. Connects to nothing and closes nothing that it did
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from dalsegno_agents.agent import Agent
-from dalsegno_agents.answers import Answer, Answers, AttemptKey
-from dalsegno_agents.attempt import Performer
+from dalsegno_agents.answers import Answer, Answers
+from dalsegno_agents.attempt import Attempt
+from dalsegno_agents.control import Control
 from dalsegno_agents.dead import dead_letter
+from dalsegno_agents.ending import Ending
+from dalsegno_agents.hand import Hand, InHand, Tally
+from dalsegno_agents.heartbeats import Heart
+from dalsegno_agents.line import Outside
 from dalsegno_agents.live import Live
-from dalsegno_agents.outbox import Outbox, Parcel
-from dalsegno_agents.pace import Pace
+from dalsegno_agents.live_answering import LiveAnswers
+from dalsegno_agents.live_asking import LiveQuestions
+from dalsegno_agents.outbox import Outbox
+from dalsegno_agents.performer import Performer
+from dalsegno_agents.portal import Portal
 from dalsegno_agents.presence import Attendance
+from dalsegno_agents.questions import Questions
+from dalsegno_agents.reports import Reports
 from dalsegno_agents.returned import Returned
 from dalsegno_agents.settings import AgentSettings
+from dalsegno_agents.taking import Taking
 from dalsegno_agents.threads import Threads
 from dalsegno_bus import codec
 from dalsegno_bus.artifacts import ArtifactStore
-from dalsegno_bus.bus import Bus, Delivery, Pull
-from dalsegno_bus.errors import BusError, DecodeFailed, Unavailable
+from dalsegno_bus.bus import Bus, Delivery
+from dalsegno_bus.errors import DecodeFailed
 from dalsegno_bus.ids import ReplicaId, is_token
 from dalsegno_bus.logs import log
-from dalsegno_bus.messages import CancelAttempt, TaskCommand
+from dalsegno_bus.messages import TaskCommand
 from dalsegno_bus.telemetry import Tracing
 from dalsegno_bus.topology import Topology, agent_consumer, dead_letters, inbox
 
 UNSENT_MAX: Final = 256
 """So many finished attempts may wait for the stream to take their reports; then we pull no more."""
-FULL_SECONDS_MAX: Final = 0.25
-"""With no room for so long, the pull is closed, and what it held goes to other replicas."""
-PULL_PAUSE_SECONDS: Final = 1.0
-RETURN_DELAY_SECONDS: Final = 0.1
 FLUSH_SECONDS_MAX: Final = 3.0
 """How long a stopping replica tries to send what is finished, after its drain."""
+LIVE_QUESTIONS_MORE: Final = 16
+"""So many live questions may be answered beyond the concurrency."""
 
 _COMMAND: Final = TypeAdapter(TaskCommand)
-_CANCEL: Final = TypeAdapter(CancelAttempt)
 
 _logger = logging.getLogger("dalsegno.agent")
-
-
-@dataclass(slots=True, eq=False)
-class InHand:
-    """Something delivered and not settled yet; `deliveries` by their sequence, copies and all."""
-
-    key: AttemptKey | int
-    """The attempt; of what could not be read, its sequence."""
-    deliveries: dict[int, Delivery]
-    task: "asyncio.Task[Answer] | None" = None
-    fate: Literal["answer", "forget", "return", "unwanted"] = "answer"
-    """What becomes of it when its task is over."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a replica has done since it started."""
-
-    answered: int = 0
-    answered_again: int = 0
-    cancelled: int = 0
-    """Cancellations heard, also of attempts that are not here."""
-    dead: int = 0
-    returned: int = 0
 
 
 class Worker:
@@ -87,6 +71,7 @@ class Worker:
         now: The time now (UTC).
         replica: The name of this process.
         tracing: Where spans go; None: nowhere.
+        on_leave: Called when this replica was drained, has nothing more in hand, and leaves.
     """
 
     def __init__(
@@ -99,10 +84,11 @@ class Worker:
         now: Callable[[], datetime],
         replica: ReplicaId,
         tracing: Tracing | None = None,
+        on_leave: Callable[[], None] = lambda: None,
     ) -> None:
         subjects = settings.subjects
         self.replica = replica
-        self.tally = Tally()
+        self.is_ready = False
         self._freed = asyncio.Event()
         self.threads = Threads(on_free=self._freed.set)
         self._agent = agent
@@ -110,80 +96,124 @@ class Worker:
         self._subjects = subjects
         self._settings = settings
         self._now = now
+        self._on_leave = on_leave
         self._concurrency = settings.concurrency or agent.concurrency
         self._consumer = replace(
             agent_consumer(subjects, agent.name), ack_wait_seconds=settings.ack_wait_seconds
         )
-        self._attendance = Attendance(
-            bus,
-            topology=Topology(
-                streams=(self._consumer.stream, inbox(subjects), dead_letters(subjects)),
-                consumers=(self._consumer,),
-                buckets=(subjects.agents_bucket,),
-            ),
-            bucket=subjects.agents_bucket,
-            card=agent.card.model_copy(update={"concurrency": self._concurrency}),
-            replica=replica,
-            started_at=now(),
-            every_seconds=settings.presence_seconds,
-            working=self._working_names,
-        )
-        self._live = Live(bus, subjects, now=now)
         self._outbox = Outbox(bus)
         self._answers = Answers(count_max=settings.answers_max)
-        self._performer = Performer(
-            agent,
-            replica=replica,
+        self._hand = Hand(self._outbox, self._answers, on_change=self._freed.set)
+        self._attendance = self._new_attendance()
+        reports = Reports(
+            agent.name,
+            replica,
             subjects=subjects,
             artifacts=artifacts,
             now=now,
-            live=self._live,
+            threads=self.threads,
+        )
+        self._source = reports.source
+        self._outside = Outside(
+            live=Live(bus, subjects, now=now),
+            heart=Heart(bus, reports),
+            questions=Questions(bus, subjects, reports),
+            live_questions=LiveQuestions(bus, subjects, reports),
+            portal=Portal(),
+        )
+        self._performer = Performer(
+            agent,
+            replica=replica,
+            reports=reports,
+            artifacts=artifacts,
+            now=now,
+            outside=self._outside,
             threads=self.threads,
             tracing=tracing,
         )
+        self._ending = Ending(self._hand, self._answers, self._performer)
+        self._control = Control(
+            bus,
+            subjects,
+            agent.name,
+            on_cancel=self._ending.on_cancel,
+            on_drain=self.drain,
+            every_seconds=settings.presence_seconds,
+        )
+        self._asked = LiveAnswers(
+            bus,
+            subjects.ask(agent.name),
+            queue=f"ask-{agent.name}",
+            answer=self._performer.answer,
+            has_room=self._has_room_to_answer,
+            on_end=self._freed.set,
+        )
         self._returned = Returned(bus, subjects, replica=replica)
-        self._pace = Pace()
-        self._hand: dict[AttemptKey | int, InHand] = {}
         self._working = 0
-        self._stopping = asyncio.Event()
-        self.is_ready = False
+        self._leaving = asyncio.Event()
+        self._is_stopped = False
+        self._is_waiting = False
+
+    @property
+    def tally(self) -> Tally:
+        """What this replica has done."""
+        return self._hand.tally
 
     def stop(self) -> None:
         """Take no more, finish what is in hand within `drain_seconds`, then return from `run`."""
-        self._stopping.set()
+        self._is_stopped = True
+        self._leaving.set()
+        self._freed.set()
+
+    def drain(self, reason: str, requested_by: str) -> None:
+        """Take no more, finish what is in hand however long it takes, then return from `run`."""
+        if self._is_waiting or self._leaving.is_set():
+            return
+        log(
+            _logger,
+            "info",
+            "agent.told_to_drain",
+            agent=self._agent.name,
+            replica=self.replica,
+            reason=reason,
+            requested_by=requested_by,
+        )
+        self._leaving.set()
 
     def problems(self) -> list[str]:
         """Why this replica takes no work; empty if it does."""
         found = [] if self.is_ready else ["not yet working, or stopping"]
+        if self._is_waiting:
+            found = [f"drained: {self._control.hint}"]
         if not self._attendance.is_seen:
             found.append("the servers cannot be reached: is NATS running?")
         return found
 
     async def run(self) -> None:
-        """Work until `stop` is called.
+        """Work until `stop` is called, or the agent is drained.
 
         Raises:
             BusError, Unavailable: It could not begin.
         """
         await self._attendance.appear()
-        log(
-            _logger,
-            "info",
-            "agent.ready",
-            agent=self._agent.name,
-            replica=self.replica,
-            concurrency=self._concurrency,
-        )
+        outside = self._outside
         try:
             async with asyncio.TaskGroup() as services:
                 loops = [
                     services.create_task(self._outbox.run()),
-                    services.create_task(self._live.run()),
+                    services.create_task(outside.live.run()),
+                    services.create_task(outside.heart.run()),
+                    services.create_task(outside.portal.run()),
                     services.create_task(self._attendance.run()),
-                    services.create_task(self._extend()),
-                    services.create_task(self._hear_cancellations()),
+                    services.create_task(
+                        self._hand.keep(every_seconds=self._consumer.ack_wait_seconds / 3)
+                    ),
+                    services.create_task(self._control.hear()),
                 ]
-                await self._work()
+                if await self._is_welcome():
+                    loops.append(services.create_task(self._control.watch()))
+                    loops.append(services.create_task(self._asked.run()))
+                    await self._work()
                 for loop in loops:
                     loop.cancel()
         finally:
@@ -191,59 +221,63 @@ class Worker:
         await self._attendance.leave()
         log(_logger, "info", "agent.stopped", agent=self._agent.name, replica=self.replica)
 
+    async def _is_welcome(self) -> bool:
+        """Wait until the agent is not drained; False: told to stop before that."""
+        mark = await self._control.mark()
+        if mark is not None:
+            self._is_waiting = True
+            self._attendance.drain()
+            await self._control.until_undone(*mark, unless=self._leaving)
+            self._is_waiting = False
+            self._attendance.drain(draining=False)
+        return not self._is_stopped
+
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as attempts:
-            receiver = attempts.create_task(self._receive(attempts))
+            taking = Taking(
+                self._bus,
+                self._consumer,
+                room=self._room,
+                change=self._change,
+                take=partial(self._take, attempts),
+            )
+            receiver = attempts.create_task(taking.run())
             self.is_ready = True
-            await self._stopping.wait()
+            log(
+                _logger,
+                "info",
+                "agent.ready",
+                agent=self._agent.name,
+                replica=self.replica,
+                concurrency=self._concurrency,
+            )
+            await self._leaving.wait()
             self.is_ready = False
             receiver.cancel()
+            self._asked.close()
             self._attendance.drain()
             log(_logger, "info", "agent.draining", in_hand=len(self._hand))
-            await self._until_empty(within_seconds=self._settings.drain_seconds)
-            for held in self._hand.values():
-                self._cancel(held, fate="return")
-            await self._until_empty(within_seconds=FLUSH_SECONDS_MAX)
-        if self._hand:
+            await self._finish()
+        if len(self._hand):
             log(_logger, "warning", "agent.left_in_hand", in_hand=len(self._hand))
+
+    async def _finish(self) -> None:
+        """Let what is in hand end: of a drained replica at leisure, else within its time."""
+        await self._until_empty(within_seconds=None, unless_stopped=True)
+        if not self._is_stopped:
+            self._on_leave()
+            return
+        await self._until_empty(within_seconds=self._settings.drain_seconds)
+        for held in self._hand:
+            if held.fate == "grace":
+                self._ending.end_grace(held)
+            else:
+                self._ending.cancel(held, fate="return")
+        await self._until_empty(within_seconds=FLUSH_SECONDS_MAX)
 
     # taking
 
-    async def _receive(self, attempts: asyncio.TaskGroup) -> None:
-        while True:
-            try:
-                async with self._bus.pull([self._consumer], ahead=self._pace.ahead) as pull:
-                    await self._receive_from(pull, attempts)
-            except (BusError, Unavailable) as error:
-                log(_logger, "warning", "agent.pull_failed", reason=str(error))
-                await asyncio.sleep(PULL_PAUSE_SECONDS)
-            await self._has_room(within_seconds=None)
-
-    async def _receive_from(self, pull: Pull, attempts: asyncio.TaskGroup) -> None:
-        """Take what comes, until a pull opened anew would serve better."""
-        clock = asyncio.get_running_loop().time
-        while await self._has_room(within_seconds=FULL_SECONDS_MAX):
-            batch = await pull.batch(limit=self._room)
-            for delivery in batch:
-                await self._take(delivery, attempts)
-            if self._pace.took(len(batch), at=clock()):
-                return
-        self._pace.full(at=clock())
-
-    @property
-    def _room(self) -> int:
-        idle = self._concurrency - self._working - self.threads.abandoned
-        return min(idle, self._concurrency + UNSENT_MAX - len(self._hand))
-
-    async def _has_room(self, *, within_seconds: float | None) -> bool:
-        if self._room < 1:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(within_seconds):
-                    while self._room < 1:
-                        await self._change()
-        return self._room >= 1
-
-    async def _take(self, delivery: Delivery, attempts: asyncio.TaskGroup) -> None:
+    async def _take(self, attempts: asyncio.TaskGroup, delivery: Delivery) -> None:
         try:
             command = _read(delivery.body)
         except DecodeFailed as error:
@@ -255,11 +289,11 @@ class Worker:
             held.deliveries[delivery.sequence] = delivery
             await delivery.extend()
             return
-        held = self._hand[key] = InHand(key, {delivery.sequence: delivery})
+        held = self._hand.take(key, delivery)
         answer = self._answers.get(key)
         if answer is not None:
             self.tally.answered_again += 1
-            self._send(held, answer)
+            self._hand.send(held, answer)
         else:
             self._begin(held, command, delivery, attempts)
 
@@ -271,12 +305,13 @@ class Worker:
         attempts: asyncio.TaskGroup,
     ) -> None:
         self._working += 1
-        held.task = attempts.create_task(self._perform(held, command, delivery))
+        held.attempt = self._performer.attempt(command, stored_at=delivery.stored_at)
+        held.task = attempts.create_task(self._perform(held, held.attempt, delivery))
         # A callback, for a task that is cancelled before its first step runs no `finally`.
         held.task.add_done_callback(partial(self._over, held))
 
-    async def _perform(self, held: InHand, command: TaskCommand, delivery: Delivery) -> Answer:
-        deliveries = delivery.deliveries
+    async def _perform(self, held: InHand, attempt: Attempt, delivery: Delivery) -> Answer:
+        command, deliveries = attempt.command, delivery.deliveries
         verdict = await self._returned.judge(command, deliveries=deliveries)
         if verdict == "poison":
             return self._performer.poisoned(command, deliveries=deliveries)
@@ -284,112 +319,67 @@ class Worker:
             held.fate = "unwanted"
             return Answer()
         parent = delivery.headers.get(codec.TRACEPARENT)
-        return await self._performer.perform(command, stored_at=delivery.stored_at, parent=parent)
+        return await self._performer.perform(attempt, parent=parent)
 
-    # settling
+    def _bury(self, delivery: Delivery, reason: str) -> None:
+        log(_logger, "warning", "agent.dead_letter", subject=delivery.subject, reason=reason)
+        self._hand.bury(
+            delivery,
+            lambda: dead_letter(
+                delivery,
+                reason,
+                agent=self._agent.name,
+                source=self._source,
+                subjects=self._subjects,
+                now=self._now(),
+            ),
+        )
 
     def _over(self, held: InHand, task: "asyncio.Task[Answer]") -> None:
         self._working -= 1
         self._freed.set()
-        if held.fate == "forget":  # even if its handler would not hear of it
-            self._send(held, Answer())
-        elif task.cancelled():
-            if held.fate == "return":
-                self._outbox.put(Parcel(Answer(), partial(self._return, held)))
-        elif task.exception() is None:  # else the group ends the replica with it
-            self._send(held, task.result())
+        self._ending.over(held, task)
 
-    def _send(self, held: InHand, answer: Answer) -> None:
-        self._outbox.put(Parcel(answer, partial(self._settle, held, answer)))
+    # waiting
 
-    async def _settle(self, held: InHand, answer: Answer) -> None:
-        if isinstance(held.key, tuple) and held.fate != "unwanted":
-            self._answers.remember(held.key, answer)
-        self._let_go(held)
-        self.tally.answered += 1
-        for delivery in held.deliveries.values():
-            await delivery.ack()
+    def _room(self) -> int:
+        idle = self._concurrency - self._working - self.threads.abandoned
+        return min(idle, self._concurrency + UNSENT_MAX - len(self._hand))
 
-    async def _return(self, held: InHand) -> None:
-        self._let_go(held)
-        self.tally.returned += 1
-        for delivery in held.deliveries.values():
-            await delivery.retry(delay_seconds=RETURN_DELAY_SECONDS)
-
-    def _bury(self, delivery: Delivery, reason: str) -> None:
-        held = InHand(delivery.sequence, {delivery.sequence: delivery})
-        if delivery.sequence in self._hand:  # its letter is still on the way
-            return
-        self._hand[held.key] = held
-        message = dead_letter(
-            delivery,
-            reason,
-            agent=self._agent.name,
-            source=f"agent/{self._agent.name}/{self.replica}",
-            subjects=self._subjects,
-            now=self._now(),
-        )
-        log(_logger, "warning", "agent.dead_letter", subject=delivery.subject, reason=reason)
-        self._outbox.put(Parcel(Answer(ending=(message,)), partial(self._drop, held)))
-
-    async def _drop(self, held: InHand) -> None:
-        self._let_go(held)
-        self.tally.dead += 1
-        for delivery in held.deliveries.values():
-            await delivery.drop()
-
-    def _let_go(self, held: InHand) -> None:
-        self._hand.pop(held.key, None)
-        self._freed.set()
-
-    # beside the work
-
-    async def _extend(self) -> None:
-        """Keep what is in hand from going to others: one round for all of it."""
-        while True:
-            await asyncio.sleep(self._consumer.ack_wait_seconds / 3)
-            for held in list(self._hand.values()):
-                for delivery in list(held.deliveries.values()):
-                    await delivery.extend()
-
-    async def _hear_cancellations(self) -> None:
-        async with self._bus.listen(self._subjects.control(self._agent.name)) as heard:
-            async for message in heard:
-                try:
-                    cancel = codec.decode(_CANCEL, message.body)
-                except DecodeFailed as error:
-                    log(_logger, "warning", "agent.control_not_understood", reason=str(error))
-                else:
-                    self._on_cancel((cancel.run_id, cancel.task_id, cancel.attempt))
-
-    def _on_cancel(self, key: AttemptKey) -> None:
-        self.tally.cancelled += 1
-        held = self._hand.get(key)
-        if held is not None:
-            self._cancel(held, fate="forget")
-        else:  # perhaps it is on its way to us: then it is acknowledged, and not begun
-            self._answers.remember(key, Answer())
-
-    def _cancel(self, held: InHand, *, fate: Literal["forget", "return"]) -> None:
-        if held.task is not None and not held.task.done() and held.fate == "answer":
-            held.fate = fate
-            held.task.cancel()
-
-    async def _until_empty(self, *, within_seconds: float) -> None:
+    async def _until_empty(
+        self, *, within_seconds: float | None, unless_stopped: bool = False
+    ) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(within_seconds):
-                while self._hand:
+                while len(self._hand) or self._asked.open:
+                    if unless_stopped and self._is_stopped:
+                        return
                     await self._change()
 
     async def _change(self) -> None:
         self._freed.clear()
         await self._freed.wait()
 
-    def _working_names(self) -> Iterator[str]:
-        for held in list(self._hand.values()):
-            if isinstance(held.key, tuple) and held.task is not None and not held.task.done():
-                run_id, task_id, attempt = held.key
-                yield f"{run_id}/{task_id}/{attempt}"
+    def _has_room_to_answer(self) -> bool:
+        busy = self._working + self._asked.open + self.threads.abandoned
+        return busy < self._concurrency + LIVE_QUESTIONS_MORE
+
+    def _new_attendance(self) -> Attendance:
+        subjects, agent = self._subjects, self._agent
+        return Attendance(
+            self._bus,
+            topology=Topology(
+                streams=(self._consumer.stream, inbox(subjects), dead_letters(subjects)),
+                consumers=(self._consumer,),
+                buckets=(subjects.agents_bucket,),
+            ),
+            bucket=subjects.agents_bucket,
+            card=agent.card.model_copy(update={"concurrency": self._concurrency}),
+            replica=self.replica,
+            started_at=self._now(),
+            every_seconds=self._settings.presence_seconds,
+            working=self._hand.at_work,
+        )
 
 
 def _read(body: bytes) -> TaskCommand:

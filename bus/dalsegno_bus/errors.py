@@ -9,6 +9,7 @@
     - DecodeFailed       bytes are not a known message; goes to the dead letters
   - StoreError
     - VersionConflict    somebody appended first; read again and decide again
+    - LimitsExceeded     somebody took the last of a limit; look what stands and decide again
   - ArtifactMissing      a reference points at nothing; the store was emptied or is another one
   - RunRejected          the orchestrator refused a request, with every reason
   - TaskError            raised by an agent's handler
@@ -72,6 +73,12 @@ class VersionConflict(StoreError):
     """Somebody appended first; read again and decide again. Nothing was written."""
 
     code = "store.version"
+
+
+class LimitsExceeded(StoreError):
+    """Somebody took the last of a limit; look what stands and decide again. Nothing was written."""
+
+    code = "store.limits"
 
 
 class ArtifactMissing(DalsegnoError):

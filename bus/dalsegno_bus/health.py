@@ -1,13 +1,14 @@
-"""Whether this process is alive and ready, for whoever watches over it: two pages over HTTP.
+"""Whether this process is alive and ready, for whoever watches over it: three pages over HTTP.
 
 `GET /healthz` says that the event loop turns; `GET /readyz` says what is missing, as JSON, with
 status 503 while there is something. `python -m dalsegno_bus.health PORT` asks the latter.
+`GET /countz` says what was counted since the start, such as messages that were refused.
 """
 
 import asyncio
 import http.client
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any, Final
@@ -20,6 +21,8 @@ _ARGUMENTS: Final = 2
 
 Ready = Callable[[], Sequence[str]]
 """What keeps this process from working, each a sentence; nothing: it is ready."""
+Counts = Callable[[], Mapping[str, int]]
+"""What was counted since the start, by name."""
 
 
 @asynccontextmanager
@@ -28,6 +31,7 @@ async def serve_health(
     ready: Ready,
     *,
     host: str = "0.0.0.0",  # noqa: S104  # for probes from outside the container
+    counts: Counts = dict,
 ) -> AsyncGenerator[int, None]:
     """Answer while the context lasts; gives the port (of use if `port` was 0).
 
@@ -39,7 +43,7 @@ async def serve_health(
         with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
             async with asyncio.timeout(REQUEST_SECONDS_MAX):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_response(head, ready))
+                writer.write(_response(head, ready, counts))
                 await writer.drain()
         writer.close()
         with suppress(OSError):
@@ -74,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if problems else 0
 
 
-def _response(head: bytes, ready: Ready) -> bytes:
+def _response(head: bytes, ready: Ready, counts: Counts) -> bytes:
     method, _, rest = head.partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0]
     if method not in {b"GET", b"HEAD"}:
@@ -86,7 +90,9 @@ def _response(head: bytes, ready: Ready) -> bytes:
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
         said = "not ready" if problems else "ready"
         return _page(status, {"status": said, "problems": problems}, method)
-    return _page(HTTPStatus.NOT_FOUND, {"error": "use /healthz or /readyz"}, method)
+    if path == b"/countz":
+        return _page(HTTPStatus.OK, dict(counts()), method)
+    return _page(HTTPStatus.NOT_FOUND, {"error": "use /healthz, /readyz or /countz"}, method)
 
 
 def _page(status: HTTPStatus, content: dict[str, Any], method: bytes) -> bytes:

@@ -6,7 +6,7 @@ Every id is made at the edge (a client, an agent's replica) and handed on; the c
 import re
 import secrets
 import time
-from typing import Final, NewType
+from typing import Final, NewType, TypeAlias
 from uuid import UUID, uuid5
 
 RunId = NewType("RunId", UUID)
@@ -14,6 +14,9 @@ RunId = NewType("RunId", UUID)
 
 WorkflowId = NewType("WorkflowId", UUID)
 """The stream of a workflow's versions, derived from its name."""
+
+StreamId: TypeAlias = UUID
+"""Any stream of the event store: a run's, a workflow's, a schedule's, that of the limits."""
 
 TaskId = NewType("TaskId", str)
 """One step of a run: the name in the definition, or `name-3` for the item with index 3."""
@@ -29,6 +32,9 @@ TOKEN: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 _RUNS: Final = UUID("5d0f1d3a-6f0c-5b8e-9a36-0d1f6c5be001")
 _WORKFLOWS: Final = UUID("5d0f1d3a-6f0c-5b8e-9a36-0d1f6c5be002")
+_SCHEDULES: Final = UUID("5d0f1d3a-6f0c-5b8e-9a36-0d1f6c5be003")
+LIMITS: Final = UUID("5d0f1d3a-6f0c-5b8e-9a36-0d1f6c5be004")
+"""The stream that holds every limit of a namespace."""
 
 
 def new_run_id() -> RunId:
@@ -49,8 +55,38 @@ def workflow_id(name: str) -> WorkflowId:
     return WorkflowId(uuid5(_WORKFLOWS, name))
 
 
+def schedule_id(workflow: str) -> StreamId:
+    """The stream of the ticks of the workflow called `workflow`."""
+    return uuid5(_SCHEDULES, workflow)
+
+
+def tick_run_id(namespace: str, workflow: str, tick: str) -> RunId:
+    """The run of one tick (ISO 8601, UTC): same tick, same run."""
+    return RunId(uuid5(_SCHEDULES, f"{namespace}\n{workflow}\n{tick}"))
+
+
+def child_run_id(parent: RunId, task_id: str, attempt: int) -> RunId:
+    """The run that does one attempt of a sub-workflow: same attempt, same run."""
+    return RunId(uuid5(parent, f"{task_id}/{attempt}"))
+
+
+def undo_id(task: str) -> TaskId:
+    """The task that compensates the task called `task`."""
+    return TaskId(f"{task}-undo")
+
+
+def escalation_id(task: str, level: int) -> TaskId:
+    """The task that tells somebody that the task called `task` waits."""
+    return TaskId(f"{task}-escalation-{level}")
+
+
+def question_id(task: str, question: str) -> TaskId:
+    """The task that answers a question which the task called `task` asks."""
+    return TaskId(f"{task}-ask-{question}")
+
+
 def item_id(task: str, index: int) -> TaskId:
-    """The task that handles item `index` (from 0) of the `foreach` task called `task`."""
+    """Item, or iteration, number `index` (from 0) of the task called `task`."""
     return TaskId(f"{task}-{index}")
 
 

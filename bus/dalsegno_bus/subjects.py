@@ -93,6 +93,10 @@ class Subjects:
         """Where every replica of an agent listens for cancellation."""
         return f"{self.namespace}.control.{_token(agent)}"
 
+    def ask(self, agent: str) -> str:
+        """Where any one replica of an agent hears a live question."""
+        return f"{self.namespace}.ask.{_token(agent)}"
+
     def query(self, name: str) -> str:
         """Where the projections answer the question called `name`."""
         return f"{self.namespace}.query.{_token(name)}"

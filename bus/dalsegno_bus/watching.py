@@ -11,13 +11,13 @@ from dalsegno_bus.bus import Bus, Heard
 from dalsegno_bus.codec import decode
 from dalsegno_bus.errors import DecodeFailed
 from dalsegno_bus.logs import log
-from dalsegno_bus.messages import AttemptStarted, Live, Progress, RunChanged
+from dalsegno_bus.messages import AttemptStarted, Live, Output, Progress, RunChanged
 
-FINAL_STATUSES: Final = frozenset({"completed", "failed", "cancelled"})
+FINAL_STATUSES: Final = frozenset({"completed", "failed", "cancelled", "compensation_failed"})
 ASK_EVERY_SECONDS: Final = 2.0
 """How long `wait` and `watch` trust silence before they ask how the run stands."""
 
-Change: TypeAlias = RunChanged | AttemptStarted | Progress
+Change: TypeAlias = AttemptStarted | Progress | Output | RunChanged
 
 _LIVE: Final[TypeAdapter[Change]] = TypeAdapter(Annotated[Live, Field(discriminator="kind")])
 _logger = getLogger(__name__)

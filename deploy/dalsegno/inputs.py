@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import click
 import orjson
 
 from dalsegno_bus.errors import UsageError
@@ -78,6 +79,22 @@ def check_reference(reference: str) -> str:
             "dalsegno runs list shows them"
         )
     return reference
+
+
+def agree(question: str, *, yes: bool) -> bool:
+    """Ask a person whether to go on; with `yes`, nobody is asked.
+
+    Raises:
+        UsageError: Nobody is there to answer.
+    """
+    if yes:
+        return True
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as abort:
+        if not isinstance(abort.__context__, EOFError):
+            raise
+        raise UsageError("nobody is there to say yes: give --yes to go on without asking") from None
 
 
 def _read(path: str, option: str) -> str:

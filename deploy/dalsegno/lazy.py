@@ -22,6 +22,7 @@ class Lazy:
         """Import the command."""
         module, _, attribute = self.target.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
+        _mark_paragraphs(command)
         return command
 
 
@@ -51,3 +52,15 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, lazy.help) for name, lazy in self.table.items()])
+
+
+def _mark_paragraphs(command: click.Command) -> None:
+    """Turn what is written as a backslash and a b, in raw docstrings, into click's own mark.
+
+    Below it, lines stay as they are.
+    """
+    if command.help is not None:
+        command.help = command.help.replace("\\b\n", "\b\n")
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            _mark_paragraphs(below)

@@ -29,7 +29,17 @@ _STYLES: Final = {
     "assigned": "cyan",
     "running": "cyan",
     "paused": "bold yellow",
+    "failing": "red",
+    "cancelling": "yellow",
+    "compensating": "yellow",
+    "compensation_failed": "bold red",
+    "sleeping": "magenta",
+    "repeating": "cyan",
+    "delegated": "cyan",
+    "proposed": "cyan",
+    "planned": "cyan",
     "skipped": "dim",
+    "undone": "dim",
 }
 _CONTROL: Final = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)))
 _UV_RUN: Final = "UV_RUN_RECURSION_DEPTH"
@@ -66,6 +76,16 @@ def typed(command: str, folder: Path | None = None) -> str:
 def clean(words: object) -> str:
     """Somebody else's words on one line, without characters that would steer a terminal."""
     return " ".join(str(words).translate(_CONTROL).split())
+
+
+def harmless(text: str) -> str:
+    """Somebody else's text with its lines and tabs, without what would steer a terminal."""
+    return text.translate(_CONTROL)
+
+
+def counted(count: int, what: str = "run") -> str:
+    """So many of them, in words."""
+    return f"1 {what}" if count == 1 else f"{count} {what}s"
 
 
 def cell(words: object, style: str = "", *, indent: int = 0) -> Text:

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dalsegno.output import cell, clean, seconds, status, table
-from dalsegno_bus.messages import AttemptStarted, Progress, RunChanged
+from dalsegno_bus.messages import AttemptStarted, Output, RunChanged
+from dalsegno_bus.watching import Change
 from dalsegno_projections.questions import RunDetail, TaskSummary
 
 ITEMS_SHOWN: Final = 12
@@ -49,8 +50,10 @@ class Scene:
     """The newest event that was heard of; the detail may be behind."""
     attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict[tuple[str, int], Attempt])
 
-    def hear(self, change: RunChanged | AttemptStarted | Progress) -> None:
-        """Take in what was heard live."""
+    def hear(self, change: Change) -> None:
+        """Take in what was heard live; pieces of output are not for a table."""
+        if isinstance(change, Output):
+            return
         if isinstance(change, RunChanged):
             self.status, self.version = change.status, max(self.version, change.version)
             return
@@ -125,7 +128,7 @@ class Scene:
         attempt = self.attempts.get((task.task_id, task.attempt), Attempt())
         waited, worked = _times(task, attempt, now)
         return (
-            cell(task.task_id, indent=0 if task.index is None else 2),
+            cell(task.task_id, indent=0 if task.role == "step" else 2),
             status("working" if task.status == "assigned" and attempt.started_at else task.status),
             cell(task.agent or ""),
             str(task.attempt) if task.attempt else "",
@@ -162,8 +165,11 @@ def _words(task: TaskSummary, attempt: Attempt) -> str:
             return f"for {task.signal!r}"
         case "retrying" | "failed":
             return task.error_message or ""
-        case "expanded" if task.items:
-            return f"{task.items_over} of {task.items} items"
+        case "expanded" | "repeating" if task.items:
+            what = "items" if task.status == "expanded" else "times"
+            return f"{task.items_over} of {task.items} {what}"
+        case "delegated":
+            return f"run {task.child_run}"
         case "assigned":
             return attempt.words
         case _:

@@ -1,13 +1,14 @@
 """How runs, tasks, events and agents look as tables. Pure: answers in, tables out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from rich.table import Table
 from rich.text import Text
 
-from dalsegno.output import cell, moment, seconds, size, status, table
+from dalsegno.output import cell, moment, seconds, size, status, table, typed
 from dalsegno_projections.questions import (
     HistoryEntry,
     RunDetail,
@@ -53,43 +54,66 @@ def run_lines(detail: RunDetail) -> list[Text]:
     """What there is to say of a run, above its tasks."""
     run = detail.run
     took = seconds(lasted(run.started_at, run.ended_at))
+    plan = f", plan version {run.plan_version}" if run.plan_version > 1 else ""
     lines = [
         Text.assemble("run      ", run.run_id),
-        Text.assemble("workflow ", cell(run.workflow), f" (version {run.workflow_version})"),
+        Text.assemble("workflow ", cell(run.workflow), f" (version {run.workflow_version}{plan})"),
         Text.assemble("status   ", status(run.status), f", {run.version} events"),
         Text.assemble("started  ", moment(run.started_at), " UTC by ", cell(run.started_by)),
     ]
+    if run.parent_run is not None:
+        whose = f"task {run.parent_task} of run " if run.parent_task else "a tick of the schedule "
+        lines.append(Text.assemble("part of  ", cell(whose + run.parent_run)))
     if run.ended_at is not None:
         lines.append(Text.assemble("ended    ", moment(run.ended_at), f" UTC, after {took}"))
     if run.labels:
         pairs = ", ".join(f"{key}={value}" for key, value in run.labels.items())
         lines.append(Text.assemble("labels   ", cell(pairs)))
-    if run.waiting_for:
-        what = ", ".join(f"{name} ({count})" for name, count in run.waiting_for.items())
-        lines.append(Text.assemble("waits    ", cell(f"for {what}", "magenta")))
     if run.usd or run.tokens:
         lines.append(Text.assemble("cost     ", f"{run.usd:.4f} USD, {run.tokens} tokens"))
-    if run.error_message:
-        where = f"{run.failed_task}: " if run.failed_task else ""
-        lines.append(Text.assemble("error    ", cell(where + run.error_message, "red")))
-    return lines
+    return [*lines, *_waits_lines(run), *_children_lines(detail), *_trouble_lines(run)]
+
+
+def repair_hint(run: RunSummary, folder: Path | None) -> str | None:
+    """How to have what could not be undone tried again; None: there is nothing."""
+    if not run.uncompensated:
+        return None
+    only = f" --task {run.uncompensated[0]}" if run.uncompensated_total == 1 else ""
+    return f"have the undoing tried again: {typed(f'runs retry {run.run_id}{only}', folder)}"
 
 
 def tasks_table(tasks: Sequence[TaskSummary]) -> Table:
-    """The tasks of a run, with who did them, how long that took, and what went wrong."""
+    """The tasks of a run, with who did them, how long that took, and what went wrong.
+
+    What was done beside a task (items, iterations, questions, undoing) stands below it.
+    """
     rows = [
         (
-            cell(task.task_id),
+            cell(task.task_id, indent=2 * depth),
             status(task.status),
             cell(task.agent or ""),
             str(task.attempt or ""),
             seconds(task.queue_seconds) if task.work_seconds else "",
             seconds(task.work_seconds) if task.work_seconds else "",
-            cell(_remark(task)),
+            cell(remark(task)),
         )
-        for task in tasks
+        for task, depth in nested(tasks)
     ]
     return table("Task", "State", "Agent", ">Try", ">Waited", ">Worked", "*Remark", rows=rows)
+
+
+def nested(tasks: Sequence[TaskSummary]) -> Iterator[tuple[TaskSummary, int]]:
+    """Each task, and after it what belongs to it, with how deep it lies."""
+    known = {task.task_id for task in tasks}
+    below: dict[str | None, list[TaskSummary]] = {}
+    for task in tasks:
+        parent = task.parent if task.parent in known and task.parent != task.task_id else None
+        below.setdefault(parent, []).append(task)
+    open_ = [(task, 0) for task in reversed(below.get(None, []))]
+    while open_:
+        task, depth = open_.pop()
+        yield task, depth
+        open_ += [(one, depth + 1) for one in reversed(below.get(task.task_id, []))]
 
 
 def history_table(entries: Sequence[HistoryEntry]) -> Table:
@@ -155,8 +179,12 @@ def payload(name: str, value: Any, count: int) -> Text | None:
 
 
 def _note(run: RunSummary) -> str:
+    if run.uncompensated:
+        return f"not undone: {', '.join(run.uncompensated)}"
     if run.error_message:
         return run.error_message
+    if run.budget:
+        return run.budget
     if run.waiting_for:
         return f"waits for {', '.join(run.waiting_for)}"
     return _counted(run.tasks)
@@ -167,17 +195,89 @@ def _counted(tasks: Mapping[str, int]) -> str:
     return f"{tasks.get('completed', 0)}/{total} tasks" if total else ""
 
 
-def _remark(task: TaskSummary) -> str:
-    if task.parked_reason:
-        return task.parked_reason
+def remark(task: TaskSummary) -> str:
+    """What there is to say of a task beside its state."""
+    words = [_role(task), _now(task)]
+    if task.beside is not None:
+        words.append(f"attempt {task.beside} goes on beside it, at {task.beside_agent}")
+    if task.planned:
+        words.append(f"planned {', '.join(task.planned)}")
+    if task.child_run is not None:
+        words.append(f"run {task.child_run}")
+    return "; ".join(word for word in words if word)
+
+
+def _role(task: TaskSummary) -> str:
+    match task.role:
+        case "undo":
+            return f"undoes {task.parent}"
+        case "escalation":
+            return f"tells that {task.parent} waits"
+        case "question":
+            return f"answers {task.parent}"
+        case _:
+            return ""
+
+
+def _now(task: TaskSummary) -> str:
+    if task.status == "parked":
+        return task.parked_reason or "no agent can do it now"
     if task.status == "waiting" and task.signal:
-        return f"waits for the signal {task.signal!r}"
+        until = f" until {moment(task.until)}" if task.until else ""
+        return f"waits for the signal {task.signal!r}{until}"
+    if task.status == "sleeping" and task.until:
+        return f"sleeps until {moment(task.until)}"
+    if task.status == "retrying" and task.retry_at:
+        failed = f" after: {task.error_message}" if task.error_message else ""
+        return f"again at {moment(task.retry_at)}{failed}"
     if task.items:
-        return f"{task.items_over} of {task.items} items"
+        what = "times" if task.status == "repeating" else "items"
+        return f"{task.items_over} of {task.items} {what}"
     if task.error_message:
         again = " (an earlier attempt)" if task.status == "completed" else ""
         return f"{task.error_message}{again}"
     return ""
+
+
+def _waits_lines(run: RunSummary) -> Iterator[Text]:
+    """What the run waits for."""
+    if run.waiting_for:
+        what = ", ".join(f"{name} ({count})" for name, count in run.waiting_for.items())
+        yield Text.assemble("waits    ", cell(f"for {what}", "magenta"))
+    if run.status == "paused":
+        reason = f": {run.paused_reason}" if run.paused_reason else ""
+        yield Text.assemble("waits    ", cell(f"to be resumed{reason}", "magenta"))
+    if run.budget:
+        yield Text.assemble("budget   ", cell(run.budget, "bold yellow"))
+
+
+def _children_lines(detail: RunDetail) -> Iterator[Text]:
+    """The runs of its sub-workflows."""
+    for child in detail.children:
+        of = f", for {child.parent_task}" if child.parent_task else ""
+        yield Text.assemble(
+            "child    ",
+            child.run_id,
+            " ",
+            cell(child.workflow),
+            " ",
+            status(child.status),
+            cell(of),
+        )
+    if detail.children_total > len(detail.children):
+        yield Text(f"         and {detail.children_total - len(detail.children)} more")
+
+
+def _trouble_lines(run: RunSummary) -> Iterator[Text]:
+    """What went wrong, and what of it still stands."""
+    if run.error_message:
+        where = f"{run.failed_task}: " if run.failed_task else ""
+        yield Text.assemble("error    ", cell(where + run.error_message, "red"))
+    if run.uncompensated:
+        more = run.uncompensated_total - len(run.uncompensated)
+        rest = f" and {more} more" if more > 0 else ""
+        tasks = ", ".join(run.uncompensated)
+        yield Text.assemble("stands   ", cell(f"not undone: {tasks}{rest}", "bold red"))
 
 
 def _offset(began: datetime, iso: str) -> str:

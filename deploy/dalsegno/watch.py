@@ -18,7 +18,7 @@ from dalsegno_bus.artifacts import check_out
 from dalsegno_bus.clock import utc_now
 from dalsegno_bus.errors import DalsegnoError
 from dalsegno_bus.ids import RunId
-from dalsegno_bus.messages import Json, RunChanged
+from dalsegno_bus.messages import Json, Output, RunChanged
 from dalsegno_bus.watching import FINAL_STATUSES
 from dalsegno_projections.asking import HISTORY, RUN_DETAIL, WORKFLOWS
 from dalsegno_projections.questions import AskHistory, AskRunDetail, AskWorkflows, RunDetail
@@ -58,6 +58,8 @@ async def follow(here: Session, run_id: RunId, *, react: React | None = None) ->
             ]
             async with aclosing(here.client.watch(run_id)) as changes:
                 async for change in changes:
+                    if isinstance(change, Output):
+                        continue  # many a second, and nothing of it is recorded
                     scene.hear(change)
                     looker.hurry()
                     last = change if isinstance(change, RunChanged) else last

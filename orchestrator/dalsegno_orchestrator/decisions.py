@@ -5,93 +5,79 @@ and stores nothing.
 """
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from typing import Final
 
 from dalsegno_bus.errors import Unavailable
-from dalsegno_bus.ids import RunId
+from dalsegno_bus.ids import LIMITS, RunId, StreamId, schedule_id
 from dalsegno_bus.messages import (
     Accepted,
     CancelRun,
-    CompletedReport,
-    ContextReport,
-    FailedReport,
-    PauseRun,
+    ChildOver,
+    MigrateRun,
+    PauseSchedule,
     Problem,
+    QuestionReport,
     RegisterWorkflow,
     Rejected,
     Reply,
-    ResumeRun,
-    SignalRun,
+    Report,
+    ResumeSchedule,
+    RetryRun,
+    RewindRun,
+    RunRequest,
+    SetLimit,
     StartRun,
+    TaskReport,
 )
-from dalsegno_orchestrator.batch import Answer, Batch
+from dalsegno_orchestrator.batch import Answer, Batch, over_of
 from dalsegno_orchestrator.directory import Directory
 from dalsegno_orchestrator.heard import Heard
 from dalsegno_orchestrator.registry import Registration, Registry
+from dalsegno_orchestrator.replies import (
+    accepted,
+    forgery,
+    is_waited_for,
+    never_begun,
+    never_started,
+    same_run,
+)
 from dalsegno_orchestrator.runs import Runs
-from dalsegno_orchestrator.workflow.decider import InputRejected, RunMessage, decide, start
-from dalsegno_orchestrator.workflow.facts import AgentsChanged, Facts, TimeReached
+from dalsegno_orchestrator.schedules import schedule_wanted
+from dalsegno_orchestrator.waits import Waits
+from dalsegno_orchestrator.work import Undecidable, Work
+from dalsegno_orchestrator.workflow.decider import RunMessage, decide, start
+from dalsegno_orchestrator.workflow.events import RunEvent
+from dalsegno_orchestrator.workflow.facts import (
+    AgentsChanged,
+    Facts,
+    Limits,
+    PlanChosen,
+    TasksFreed,
+    TimeReached,
+)
 from dalsegno_orchestrator.workflow.plan import Plan
+from dalsegno_orchestrator.workflow.rules.questions import answer_to
 from dalsegno_orchestrator.workflow.run import Run
-from dalsegno_orchestrator.workflow.turn import is_awaited
+from dalsegno_orchestrator.workflow.schedule import ScheduleMessage
+from dalsegno_orchestrator.workflow.turn import Refused
 
 ITSELF: Final = "orchestrator"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What one batch is about: messages, runs whose time has come, a change among the agents."""
-
-    heard: Sequence[Heard] = ()
-    due: Sequence[RunId] = ()
-    changed: AgentsChanged | None = None
-    refused: Sequence[tuple[Heard, str]] = ()
-    """Messages found to be undecidable, with the reason."""
-    ended: Mapping[RunId, Run] = field(default_factory=dict[RunId, Run])
-    """Runs that messages ask about, though they have ended."""
-    left_alone: frozenset[RunId] = frozenset()
-    """Runs whose time or agents cannot be decided on; a message may still move them."""
-    undecided: frozenset[RunId] = frozenset()
-    """Runs that a decision broke off on: thrown out of memory, they have to be loaded again."""
-
-    def without(self, fault: "Undecidable") -> "Work":
-        """The same work, less what could not be decided."""
-        if fault.heard is None:
-            left_alone = self.left_alone | {fault.run_id}
-            return replace(self, left_alone=left_alone, undecided=self.undecided | left_alone)
-        undecided = self.undecided
-        if not isinstance(fault.heard.message, RegisterWorkflow):
-            undecided |= {fault.run_id}
-        return replace(
-            self,
-            undecided=undecided,
-            heard=[heard for heard in self.heard if heard is not fault.heard],
-            refused=(*self.refused, (fault.heard, str(fault))),
-        )
-
-
-class Undecidable(Exception):
-    """`decide` itself failed: a fault of ours, kept to one message of one run."""
-
-    def __init__(self, run_id: RunId, heard: Heard | None, error: Exception) -> None:
-        super().__init__(run_id, heard, error)
-        self.run_id = run_id
-        self.heard = heard
-        self._error = error
-
-    def __str__(self) -> str:
-        return f"internal fault while deciding on run {self.run_id}: {self._error!r}"
+SERVED_EVENTS_MAX: Final = 5_000
+"""A batch with so many events is stored before more of those that wait are let go."""
 
 
 class Decisions:
     """Hands each message to the core, with what it may know."""
 
-    def __init__(self, *, registry: Registry, directory: Directory, runs: Runs) -> None:
+    def __init__(
+        self, *, registry: Registry, directory: Directory, runs: Runs, waits: Waits
+    ) -> None:
         self._registry = registry
         self._directory = directory
         self._runs = runs
+        self._waits = waits
+        self._schedules = runs.schedules
         self._chance = random.Random()  # noqa: S311 - spreads retries
 
     def take(self, work: Work, batch: Batch) -> None:
@@ -102,16 +88,40 @@ class Decisions:
         """
         for heard in work.heard:
             self._hear(work, batch, heard)
+            self._serve(work, batch)
         for heard, fault in work.refused:
             self._refuse(batch, heard, fault)
         due = [run for run_id in work.due if (run := self._runs.held(run_id)) is not None]
         for run in due:
             if run.id not in work.left_alone:
                 self._apply(batch, run, TimeReached(), None)
+                self._serve(work, batch)
+        for stream in work.due:
+            if self._schedules.holds(stream) and stream not in work.left_alone:
+                self._schedule(batch, stream, TimeReached(), None)
         if work.changed is not None:
             for run in self._concerned(work.changed):
                 if run.id not in work.left_alone:
                     self._apply(batch, run, work.changed, None)
+            self._waits.agents_changed()
+        self._serve(work, batch)
+
+    def _serve(self, work: Work, batch: Batch) -> None:
+        """Let those in the line go that can, before anybody new may take what was given back."""
+        while len(batch.sealed) < SERVED_EVENTS_MAX:
+            named = self._waits.offer(batch.now)
+            if named is None:
+                return
+            run_id, task_id = named
+            run = self._runs.held(run_id)
+            if run is None or run_id in work.left_alone or task_id not in run.parked:
+                self._waits.line.drop(run_id)
+                if run is not None and run_id not in work.left_alone:
+                    self._waits.line.admit(run)
+                continue
+            served = self._waits.served()
+            self._apply(batch, run, TasksFreed(tasks=(task_id,)), None, limits=served)
+            self._waits.tried(run, task_id, served)
 
     def _hear(self, work: Work, batch: Batch, heard: Heard) -> None:
         match heard.message:
@@ -121,22 +131,31 @@ class Decisions:
                 self._start(work, batch, heard, message)
             case RegisterWorkflow() as message:
                 self._register(batch, heard, message)
-            case CancelRun() | SignalRun() | PauseRun() | ResumeRun() as message:
-                self._request(work, batch, heard, message)
-            case CompletedReport() | FailedReport() | ContextReport() as message:
+            case SetLimit() as message:
+                self._set_limit(batch, heard, message)
+            case PauseSchedule() | ResumeSchedule() as message:
+                self._schedule(batch, heard.stream_id, message, heard)
+            case ChildOver() as message if self._schedules.holds(message.run_id):
+                self._schedule(batch, message.run_id, message, heard)
+            case Report() | ChildOver() as message:
                 self._report(work, batch, heard, message)
+            case message:
+                self._request(work, batch, heard, message)
 
     def _report(
-        self,
-        work: Work,
-        batch: Batch,
-        heard: Heard,
-        message: CompletedReport | FailedReport | ContextReport,
+        self, work: Work, batch: Batch, heard: Heard, message: TaskReport | ChildOver
     ) -> None:
         run = self._runs.held(message.run_id)
-        if run is not None and is_awaited(run, message):
+        if run is not None and is_waited_for(run, message):
             self._apply(batch, run, message, heard)
+            if isinstance(message, QuestionReport):
+                answer = answer_to(run, message)
+                batch.answered += [] if answer is None else [answer]
         elif run is not None:
+            forged = None if isinstance(message, ChildOver) else forgery(run, message)
+            if forged is not None:
+                self._refuse(batch, heard, forged)
+                return
             batch.ignored += 1
             batch.doubted[run.id] = run.version
         elif message.run_id in work.ended or self._runs.has_ended(message.run_id):
@@ -145,44 +164,63 @@ class Decisions:
             fault = self._runs.broken.get(message.run_id, f"there is no run {message.run_id}")
             self._refuse(batch, heard, fault)
 
-    def _apply(self, batch: Batch, run: Run, message: RunMessage, heard: Heard | None) -> None:
+    def _apply(
+        self,
+        batch: Batch,
+        run: Run,
+        message: RunMessage,
+        heard: Heard | None,
+        *,
+        limits: Limits | None = None,
+    ) -> None:
         by, cause = (ITSELF, "") if heard is None else (heard.by, heard.message_id)
         try:
-            events = decide(run, message, self._facts(batch, cause))
+            events = decide(run, message, self._facts(batch, cause, limits))
             batch.record(run, events, by=by, cause=cause)
+        except Refused:
+            raise
         except Exception as error:
             # The one wall of this process: our own fault in one decision must not stop the rest.
             raise Undecidable(run.id, heard, error) from error
-        self._directory.observe(events)
-        self._runs.note(run)
+        self._note(batch, run, events)
 
     def _start(self, work: Work, batch: Batch, heard: Heard, message: StartRun) -> None:
         known = self._runs.held(message.run_id) or work.ended.get(message.run_id)
         if known is not None:
-            self._answer(batch, heard, _same(known, message))
+            over = over_of(known)
+            if message.parent is not None and over is not None:
+                batch.told_runs.append(over)  # the parent did not hear of it
+            self._answer(batch, heard, same_run(known, message))
             return
         fault = self._runs.broken.get(message.run_id)
         if fault is not None:
             problem = Problem(message=fault, path="run_id", suggestion="start it under another id")
-            self._answer(batch, heard, Rejected(reasons=(problem,)))
+            self._refuse_start(batch, heard, message, (problem,))
             return
         plan = self._registry.plan(message.workflow, message.version)
         if isinstance(plan, Problem):
-            self._answer(batch, heard, Rejected(reasons=(plan,)))
+            self._refuse_start(batch, heard, message, (plan,))
             return
         try:
             run, events = start(plan, message, self._facts(batch, heard.message_id))
             batch.record(run, events, by=heard.by, cause=heard.message_id)
-        except InputRejected as error:
-            self._answer(batch, heard, Rejected(reasons=error.problems))
+        except Refused as error:
+            self._refuse_start(batch, heard, message, error.problems)
             return
         except Exception as error:
             raise Undecidable(message.run_id, heard, error) from error
-        self._directory.observe(events)
         self._runs.hold(run)
-        self._runs.note(run)
+        self._note(batch, run, events)
         batch.started.add(run.id)
-        self._answer(batch, heard, _accepted(run))
+        self._answer(batch, heard, accepted(run))
+
+    def _refuse_start(
+        self, batch: Batch, heard: Heard, message: StartRun, reasons: Sequence[Problem]
+    ) -> None:
+        """Say why, also to the run that it was to be a part of."""
+        self._answer(batch, heard, Rejected(reasons=tuple(reasons)))
+        over = never_started(message, reasons)
+        batch.told_runs += [] if over is None else [over]
 
     def _register(self, batch: Batch, heard: Heard, message: RegisterWorkflow) -> None:
         try:
@@ -201,75 +239,121 @@ class Decisions:
             case problems:
                 self._answer(batch, heard, Rejected(reasons=tuple(problems)))
                 return
+        self._schedule(batch, schedule_id(name), schedule_wanted(self._registry, decided), heard)
         stream = RunId(heard.stream_id)
         reply = Accepted(run_id=stream, workflow=name, version=version, status="registered")
         self._answer(batch, heard, reply)
 
-    def _request(
-        self,
-        work: Work,
-        batch: Batch,
-        heard: Heard,
-        message: CancelRun | SignalRun | PauseRun | ResumeRun,
+    def _schedule(
+        self, batch: Batch, stream: StreamId, message: ScheduleMessage, heard: Heard | None
     ) -> None:
+        by, cause = (ITSELF, "") if heard is None else (heard.by, heard.message_id)
+        try:
+            reply = self._schedules.hear(
+                batch.schedules, stream, message, now=batch.now, by=by, cause=cause
+            )
+        except Exception as error:  # the same wall as in `_apply`
+            raise Undecidable(RunId(stream), heard, error) from error
+        if heard is not None and reply is not None:
+            self._answer(batch, heard, reply)
+
+    def _set_limit(self, batch: Batch, heard: Heard, message: SetLimit) -> None:
+        decided = self._waits.ledger.settings.decide(message)
+        if isinstance(decided, list):
+            self._answer(batch, heard, Rejected(reasons=tuple(decided)))
+            return
+        if decided is not None:
+            batch.register(decided, by=heard.by, cause=heard.message_id)
+        reply = Accepted(
+            run_id=RunId(LIMITS),
+            workflow=message.limit,
+            version=self._waits.ledger.settings.version + (decided is not None),
+            status="removed" if message.concurrency is None and message.rate is None else "set",
+        )
+        self._answer(batch, heard, reply)
+
+    def _request(self, work: Work, batch: Batch, heard: Heard, message: RunRequest) -> None:
         run = self._runs.held(message.run_id) or work.ended.get(message.run_id)
         if run is None:
+            if isinstance(message, CancelRun):
+                over = never_begun(message)
+                batch.told_runs += [] if over is None else [over]
             fault = self._runs.broken.get(message.run_id, f"there is no run {message.run_id}")
-            problem = Problem(message=fault, path="run_id")
-            self._answer(batch, heard, Rejected(reasons=(problem,)))
+            self._reject(batch, heard, Problem(message=fault, path="run_id"))
             return
-        if run.is_open:
-            self._apply(batch, run, message, heard)
-        elif not isinstance(message, CancelRun):
-            is_signal = isinstance(message, SignalRun)
-            why = "nothing waits for signals" if is_signal else "it cannot be paused or resumed"
-            problem = Problem(message=f"run {run.id} is {run.status}: {why}")
-            self._answer(batch, heard, Rejected(reasons=(problem,)))
+        if not run.is_open and isinstance(message, CancelRun):
+            over = over_of(run)
+            if message.parent is not None and over is not None:
+                batch.told_runs.append(over)  # the parent did not hear of it
+        elif not run.is_open and not isinstance(message, RetryRun | RewindRun):
+            text = f"run {run.id} is {run.status}: nothing waits, and nothing can be changed"
+            self._reject(batch, heard, Problem(message=text))
             return
-        self._answer(batch, heard, _accepted(run))
+        else:
+            asked = self._wanted_plan(run, message) if isinstance(message, MigrateRun) else message
+            if isinstance(asked, Problem):
+                self._reject(batch, heard, asked)
+                return
+            try:
+                self._apply(batch, run, asked, heard)
+            except Refused as refused:
+                self._answer(batch, heard, Rejected(reasons=refused.problems))
+                return
+            self._reopen(batch, run)
+        self._answer(batch, heard, accepted(run))
+
+    def _wanted_plan(self, run: Run, message: MigrateRun) -> PlanChosen | Problem:
+        plan = self._registry.plan(run.plan.definition.workflow, message.version)
+        return plan if isinstance(plan, Problem) else PlanChosen(plan=plan)
+
+    def _reopen(self, batch: Batch, run: Run) -> None:
+        """A run that had ended, and goes on, has to be kept in memory and in the index again."""
+        if run.is_open and self._runs.held(run.id) is None:
+            self._runs.hold(run)
+            batch.started.add(run.id)
 
     def _concerned(self, changed: AgentsChanged) -> list[Run]:
-        runs = [run for run_id in self._runs.parked if (run := self._runs.held(run_id))]
-        if changed.gone:
-            runs.extend(
-                run
-                for run in self._runs
-                if any(task.agent in changed.gone for task in run.assigned.values())
-                and run.id not in self._runs.parked
+        """The runs whose attempts have to be looked at; parked tasks stand in the line."""
+        if not changed.gone:
+            return []
+        return [
+            run
+            for run in self._runs
+            if any(
+                agent in changed.gone
+                for task in run.assigned.values()
+                for _, agent in task.open_attempts()
             )
-        return runs
+        ]
 
-    def _facts(self, batch: Batch, message_id: str) -> Facts:
+    def _note(self, batch: Batch, run: Run, events: Sequence[RunEvent]) -> None:
+        """Count what was decided, for the decisions after it."""
+        self._directory.observe(events, batch.now)
+        change = self._waits.note(run, events, batch.now)
+        if change is not None:
+            batch.permits.append(change)
+
+    def _facts(self, batch: Batch, message_id: str, limits: Limits | None = None) -> Facts:
         return Facts(
             now=batch.now,
             chance=self._chance.random(),
             message_id=message_id,
             agents=self._directory,
+            limits=self._waits.newcomers if limits is None else limits,
         )
+
+    def _reject(self, batch: Batch, heard: Heard, problem: Problem) -> None:
+        self._answer(batch, heard, Rejected(reasons=(problem,)))
 
     def _refuse(self, batch: Batch, heard: Heard, fault: str) -> None:
         """Nobody can use this message: keep it for people, and tell who waits for an answer."""
         batch.refused.append((heard.delivery, fault))
-        self._answer(batch, heard, Rejected(reasons=(Problem(message=fault),)))
+        problem = Problem(message=fault)
+        if isinstance(heard.message, StartRun):
+            self._refuse_start(batch, heard, heard.message, (problem,))
+        else:
+            self._reject(batch, heard, problem)
 
     def _answer(self, batch: Batch, heard: Heard, reply: Reply) -> None:
         if heard.reply_to is not None:
             batch.answers.append(Answer(heard.reply_to, heard.message_id, reply))
-
-
-def _accepted(run: Run) -> Accepted:
-    definition = run.plan.definition
-    return Accepted(
-        run_id=run.id,
-        workflow=definition.workflow,
-        version=definition.version,
-        status=run.status,
-    )
-
-
-def _same(run: Run, message: StartRun) -> Reply:
-    """The answer to a start of a run that is there already."""
-    if run.plan.definition.workflow == message.workflow:
-        return _accepted(run)
-    text = f"run {run.id} is there already, of workflow {run.plan.definition.workflow!r}"
-    return Rejected(reasons=(Problem(message=text, path="run_id"),))

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Final, assert_never
+from typing import Final
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -10,17 +10,15 @@ from pydantic import TypeAdapter
 from dalsegno_bus.bus import Delivery
 from dalsegno_bus.codec import REPLY_TO, decode, message_id_of
 from dalsegno_bus.errors import DecodeFailed, UsageError
-from dalsegno_bus.ids import RunId, workflow_id
+from dalsegno_bus.ids import LIMITS, RunId, schedule_id, workflow_id
 from dalsegno_bus.messages import (
-    CancelRun,
-    CompletedReport,
-    ContextReport,
-    FailedReport,
+    ChildOver,
     Inbox,
-    PauseRun,
+    PauseSchedule,
     RegisterWorkflow,
-    ResumeRun,
-    SignalRun,
+    Report,
+    ResumeSchedule,
+    SetLimit,
     StartRun,
 )
 from dalsegno_bus.subjects import Subjects
@@ -94,9 +92,9 @@ def hear(delivery: Delivery, subjects: Subjects) -> Heard:
 
 
 def run_of(heard: Heard) -> RunId | None:
-    """The run that a message is about, if it is about one."""
+    """The run (or schedule) that a message is about, if it is about one."""
     match heard.message:
-        case None | RegisterWorkflow():
+        case None | RegisterWorkflow() | SetLimit() | PauseSchedule() | ResumeSchedule():
             return None
         case message:
             return message.run_id
@@ -122,17 +120,23 @@ def _subject_of(message: Inbox, subjects: Subjects) -> str:
     match message:
         case RegisterWorkflow():
             return subjects.request(workflow_id(str(message.definition.get("workflow", ""))))
-        case StartRun() | SignalRun() | CancelRun() | PauseRun() | ResumeRun():
-            return subjects.request(message.run_id)
-        case CompletedReport() | FailedReport() | ContextReport():
+        case PauseSchedule() | ResumeSchedule():
+            return subjects.request(schedule_id(message.workflow))
+        case SetLimit():
+            return subjects.request(LIMITS)
+        case Report():
             return subjects.report(message.agent, message.run_id)
         case _:
-            assert_never(message)
+            return subjects.request(message.run_id)
 
 
 def _author(message: Inbox) -> str:
     match message:
-        case CompletedReport() | FailedReport() | ContextReport():
+        case Report():
             return f"agent:{message.agent}/{message.replica}"
+        case ChildOver():
+            return f"run:{message.child}"
+        case StartRun() if message.parent is not None:
+            return message.requested_by
         case _:
             return f"client:{message.requested_by}"

@@ -21,12 +21,22 @@ from dalsegno_bus.codec import REQUEST_ID, encode, headers_of
 from dalsegno_bus.errors import BusError, PublishFailed, Unavailable, UsageError
 from dalsegno_bus.ids import new_message_id
 from dalsegno_bus.logs import log
-from dalsegno_bus.messages import DeadLetter, Json, Message, RunChanged, TaskCommand
+from dalsegno_bus.messages import (
+    CancelRun,
+    ChildOver,
+    DeadLetter,
+    Json,
+    Message,
+    QuestionAnswered,
+    RunChanged,
+    StartRun,
+    TaskCommand,
+)
 from dalsegno_bus.subjects import Subjects
 from dalsegno_bus.telemetry import traceparent
 from dalsegno_bus.topology import tasks
-from dalsegno_orchestrator.batch import Answer, Batch
-from dalsegno_orchestrator.workflow.decider import command_of
+from dalsegno_orchestrator.batch import Answer, Batch, cancel_of, over_of
+from dalsegno_orchestrator.workflow.decider import child_start_of, command_of
 from dalsegno_orchestrator.workflow.run import Run, Task
 
 _logger = logging.getLogger("dalsegno.orchestrator")
@@ -59,24 +69,54 @@ class Outbox:
 
         While they do not, tries again with backoff: nothing was acknowledged yet.
         """
+        if batch.withdrawn:  # first: what takes back all of a run must not take what comes next
+            await self._withdraw(batch)
         outgoing = await self._commands(batch.commands())
+        outgoing += await self._starts(batch.starts())
+        outgoing += [await self._to_run(message) for message in batch.told_runs]
+        outgoing += [await self._to_run(over) for over in map(over_of, batch.over()) if over]
         outgoing.extend(self._dead_letter(delivery, why) for delivery, why in batch.refused)
         await self._store(outgoing)
+        await self.start_ticks(batch.schedules.starts)
         for answer in batch.answers:
             await self._tell(self._answer(answer))
         for run in batch.touched.values():
             if not run.is_open:
                 await self._tell_end(run)
-        if batch.withdrawn:
-            await self._withdraw(batch)
-        if batch.sealed:
+        for answered in batch.answered:
+            await self._tell_answer(answered)
+        if batch.sealed or batch.schedules.sealed:
             await self._tell(Outgoing(self._subjects.recorded_hint, b""))
 
-    async def send_again(self, attempts: Iterable[tuple[Run, Task]]) -> None:
+    async def start_ticks(self, requests: Iterable[StartRun]) -> None:
+        """Ask for the runs of ticks; what cannot be asked now is asked by the next sweep.
+
+        Nobody waits for room in the inbox: it may be full because we wait.
+        """
+        try:
+            outgoing = [await self._to_run(request) for request in requests]
+            if outgoing:
+                await self._bus.store(outgoing)
+        except Exception as error:  # noqa: BLE001 - an artifact store has errors of its own
+            log(_logger, "warning", "ticks_not_started", reason=str(error) or repr(error))
+
+    async def send_again(self, attempts: Iterable[tuple[Run, Task, int]]) -> None:
         """Publish attempts that are under way once more; the server refuses those it still has."""
         rest = iter(attempts)
         while chunk := list(islice(rest, SEND_CHUNK_MAX)):
             await self._store(await self._commands(chunk))
+
+    async def tell_children(self, tasks: Iterable[tuple[Run, Task]]) -> None:
+        """Start, or cancel, the runs of sub-workflows once more: those that know it say so."""
+        outgoing: list[Outgoing] = []
+        starts: list[tuple[Run, Task]] = []
+        for run, task in tasks:
+            if run.ending is None:
+                starts.append((run, task))
+            elif task.child is not None:
+                reason = run.ending.error.message
+                outgoing.append(await self._to_run(cancel_of(run, task.child, task, reason)))
+        await self._store(await self._starts(starts) + outgoing)
 
     async def _store(self, outgoing: Sequence[Outgoing]) -> None:
         attempts = 0
@@ -99,30 +139,51 @@ class Outbox:
         except (BusError, UsageError) as error:
             log(_logger, "warning", "not_told", subject=message.subject, reason=str(error))
 
-    async def _commands(self, attempts: Iterable[tuple[Run, Task]]) -> list[Outgoing]:
+    async def _commands(self, attempts: Iterable[tuple[Run, Task, int]]) -> list[Outgoing]:
         """The commands of these attempts, but for those that cannot be made now.
 
         They are tried again with the next sweep; meanwhile the others go out.
         """
         outgoing: list[Outgoing] = []
-        for run, task in attempts:
+        for run, task, attempt in attempts:
             try:
-                outgoing.append(await self._command(run, task))
+                outgoing.append(await self._command(run, task, attempt))
             except Exception as error:  # noqa: BLE001 - an artifact store has errors of its own
                 log(_logger, "error", "command_not_sent", run_id=str(run.id), task_id=task.id,
-                    agent=task.agent, reason=str(error) or repr(error))  # fmt: skip
+                    attempt=attempt, reason=str(error) or repr(error))  # fmt: skip
         return outgoing
 
-    async def _command(self, run: Run, task: Task) -> Outgoing:
-        command = command_of(run, task)
+    async def _starts(self, tasks: Iterable[tuple[Run, Task]]) -> list[Outgoing]:
+        """The starts of the runs that do these tasks; what cannot be made now comes later."""
+        outgoing: list[Outgoing] = []
+        for run, task in tasks:
+            try:
+                outgoing.append(await self._to_run(child_start_of(run, task)))
+            except Exception as error:  # noqa: BLE001 - an artifact store has errors of its own
+                log(_logger, "error", "child_not_started", run_id=str(run.id), task_id=task.id,
+                    reason=str(error) or repr(error))  # fmt: skip
+        return outgoing
+
+    async def _to_run(self, message: StartRun | CancelRun | ChildOver) -> Outgoing:
+        """A message from one run to another, through the inbox."""
+        body = encode(message)
+        if len(body) > PAYLOAD_BYTES_MAX and not isinstance(message, CancelRun):
+            field = "input" if isinstance(message, StartRun) else "output"
+            small = await asyncio.to_thread(self._check_in, getattr(message, field))
+            body = encode(message.model_copy(update={field: small}))
+        subject = self._subjects.request(message.run_id)
+        return Outgoing(subject, body, self._headers(message, new_message_id(), None))
+
+    async def _command(self, run: Run, task: Task, number: int) -> Outgoing:
+        command = command_of(run, task, number)
         body = encode(command)
         if len(body) > PAYLOAD_BYTES_MAX:
             body = await asyncio.to_thread(self._smaller, command)
-        attempt = f"{run.id}/{task.id}/{task.attempt}"
+        attempt = f"{run.id}/{task.id}/{number}"
         return Outgoing(
-            self._subjects.task(command.agent, run.id, task.id, task.attempt),
+            self._subjects.task(command.agent, run.id, task.id, number),
             body,
-            self._headers(command, attempt, traceparent(run.id, task.id, task.attempt)),
+            self._headers(command, attempt, traceparent(run.id, task.id, number)),
         )
 
     def _smaller(self, command: TaskCommand) -> bytes:
@@ -152,6 +213,19 @@ class Outbox:
             body = encode(changed.model_copy(update={"output": output}))
         await self._tell(Outgoing(self._subjects.live_run(run.id), body))
 
+    async def _tell_answer(self, answered: QuestionAnswered) -> None:
+        body = encode(answered)
+        if len(body) > PAYLOAD_BYTES_MAX:
+            try:
+                output = await asyncio.to_thread(self._check_in, answered.output)
+            except Exception as error:  # noqa: BLE001 - an artifact store has errors of its own
+                log(_logger, "warning", "answer_not_told", run_id=str(answered.run_id),
+                    task_id=answered.task_id, reason=str(error))  # fmt: skip
+                return  # who asked asks again
+            body = encode(answered.model_copy(update={"output": output}))
+        subject = self._subjects.live_task(answered.run_id, answered.task_id)
+        await self._tell(Outgoing(subject, body))
+
     def _check_in(self, value: Json) -> Json:
         """A large value made small, read as the history reads it: with numbers that JSON holds."""
         return check_in(orjson.loads(to_json(value, inf_nan_mode="null")), self._artifacts)
@@ -159,9 +233,10 @@ class Outbox:
     async def _withdraw(self, batch: Batch) -> None:
         """Tell the agents, and take back what is still queued. A lost one is worked in vain."""
         queued: dict[str, None] = {}
-        for agent, message in batch.withdrawn:
+        for withdrawn in batch.withdrawn:
+            agent, message = withdrawn.agent, withdrawn.message
             await self._tell(Outgoing(self._subjects.control(agent), encode(message)))
-            if batch.touched[message.run_id].is_open:
+            if not withdrawn.of_all:
                 key = (agent, message.run_id, message.task_id, message.attempt)
                 queued[self._subjects.task(*key)] = None
             else:  # all of it at once: ten thousand single ones would take minutes

@@ -8,38 +8,43 @@ stored and sent.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from dalsegno_bus.bus import Delivery
-from dalsegno_bus.errors import Unavailable, VersionConflict
-from dalsegno_bus.ids import RunId
+from dalsegno_bus.errors import LimitsExceeded, Unavailable, VersionConflict
+from dalsegno_bus.ids import RunId, StreamId, schedule_id
 from dalsegno_bus.logs import log
-from dalsegno_bus.messages import AskWanted, RegisterWorkflow, Report, StartRun
+from dalsegno_bus.messages import (
+    AskWanted,
+    ChildOver,
+    MigrateRun,
+    PauseSchedule,
+    RegisterWorkflow,
+    Report,
+    ResumeSchedule,
+    SetLimit,
+    StartRun,
+)
 from dalsegno_bus.subjects import Subjects
 from dalsegno_orchestrator.batch import Batch
-from dalsegno_orchestrator.decisions import Decisions, Undecidable, Work
+from dalsegno_orchestrator.decisions import Decisions
 from dalsegno_orchestrator.directory import Directory
-from dalsegno_orchestrator.heard import hear, run_of
-from dalsegno_orchestrator.history import Recorded
+from dalsegno_orchestrator.heard import Heard, hear, run_of
 from dalsegno_orchestrator.outbox import Outbox
+from dalsegno_orchestrator.recall import recall
 from dalsegno_orchestrator.registry import Registry
 from dalsegno_orchestrator.runs import Runs
+from dalsegno_orchestrator.schedules import Schedules
 from dalsegno_orchestrator.storage.open_runs import OpenRun
+from dalsegno_orchestrator.storage.permits import together
 from dalsegno_orchestrator.store import Store
 from dalsegno_orchestrator.timers import Timers
-from dalsegno_orchestrator.workflow.events import (
-    RunCancelled,
-    RunCompleted,
-    RunFailed,
-    TaskAssigned,
-    TaskCompleted,
-    TaskFailed,
-    TaskRerouted,
-    TaskTimedOut,
-)
+from dalsegno_orchestrator.waits import Waits
+from dalsegno_orchestrator.work import Undecidable, Work
 from dalsegno_orchestrator.workflow.facts import AgentsChanged
 from dalsegno_orchestrator.workflow.run import Run
 from dalsegno_orchestrator.workflow.turn import is_awaited
@@ -73,13 +78,20 @@ class Pipeline:
         self._store = store
         self._outbox = outbox
         self._registry = registry
+        self._directory = directory
         self._now = now
         self._subjects = subjects
-        self.runs = Runs(store, registry, directory)
+        self.waits = Waits(store, directory)
         self.timers = Timers()
-        self._decisions = Decisions(registry=registry, directory=directory, runs=self.runs)
+        self.schedules = Schedules(store, self.timers, namespace=subjects.namespace)
+        self.runs = Runs(store, registry, directory, self.waits, self.schedules)
+        self._decisions = Decisions(
+            registry=registry, directory=directory, runs=self.runs, waits=self.waits
+        )
         self.ignored = 0
-        """Reports that nobody waited for (late, doubled, forged), since the start."""
+        """Reports that nobody waited for (late or doubled), since the start."""
+        self.refused = 0
+        """Messages that nobody could use (forged, misshapen), since the start: dead letters."""
 
     async def recover(self) -> int:
         """Load what is open; return how many runs that is.
@@ -87,6 +99,7 @@ class Pipeline:
         What is under way is sent again by the first `sweep`, after what waits in the inbox: reports
         that came while nobody was here are not asked for a second time.
         """
+        await asyncio.to_thread(recall, self._store, self._directory)
         opened = await asyncio.to_thread(self._store.open_runs, range(self._subjects.partitions))
         await self._load([RunId(entry.run_id) for entry in opened])
         return len(self.runs)
@@ -98,6 +111,23 @@ class Pipeline:
         except Unavailable as error:
             log(_logger, "warning", "sweep_failed", reason=str(error))
         await self.send_again(self.runs, older_than=older_than)
+        await self._start_ticks(older_than=older_than)
+
+    async def _start_ticks(self, *, older_than: datetime | None = None) -> None:
+        """Ask once more for the runs of ticks that are not seen to go on here."""
+        await self._outbox.start_ticks(
+            self.schedules.unsettled(
+                older_than=older_than, besides=lambda run_id: self.runs.held(run_id) is not None
+            )
+        )
+
+    async def look(self) -> None:
+        """See what others may have changed of what somebody here waits for. Call every second."""
+        self.waits.agents_changed(self._directory.circuits_due(self._now()))
+        try:
+            await self._read(self.waits.look)
+        except Unavailable as error:
+            log(_logger, "warning", "limits_not_read", reason=str(error))
 
     async def _catch_up(self) -> None:
         """Take over what another orchestrator has done: one that is stopping, or was stopped."""
@@ -107,7 +137,8 @@ class Pipeline:
             if run.version < versions.get(run.id, run.version + 1):
                 self.runs.drop(run.id)
                 self.timers.disarm(run.id)
-        unheld = [run_id for run_id in versions if self.runs.held(run_id) is None]
+        await self._read_on(self.schedules.behind(versions))
+        unheld = self._unheld(versions)
         if unheld:
             await self._load(unheld)
             taken = [run for run_id in unheld if (run := self.runs.held(run_id)) is not None]
@@ -120,16 +151,24 @@ class Pipeline:
         if run is not None and is_awaited(run, question):
             return True
         # Another orchestrator may know better than what is in memory here.
-        history = await asyncio.to_thread(self._store.read, question.run_id)
-        return _is_open(history, question)
+        stored = await asyncio.to_thread(self.runs.peek, question.run_id)
+        return stored is not None and stored.is_open and is_awaited(stored, question)
 
     async def send_again(self, runs: Iterable[Run], *, older_than: datetime | None = None) -> None:
-        """Send the attempts of these runs again, or only those assigned before `older_than`."""
+        """Send what these runs wait for again, or only what was sent before `older_than`."""
+        asked = list(runs)
         await self._outbox.send_again(
-            (run, task)
-            for run in runs
-            if run.status == "running"
+            (run, task, number)
+            for run in asked
+            if run.status in {"running", "compensating"}
             for task in list(run.assigned.values())
+            for number, opened in list(task.opened.items())
+            if older_than is None or opened.since < older_than
+        )
+        await self._outbox.tell_children(
+            (run, task)
+            for run in asked
+            for task in list(run.delegated.values())
             if older_than is None or task.changed_at < older_than
         )
 
@@ -146,11 +185,13 @@ class Pipeline:
         what is stored; nothing was acknowledged, so nothing is lost.
         """
         heard = [hear(delivery, self._subjects) for delivery in deliveries]
-        for one in heard:
-            if isinstance(one.message, RegisterWorkflow):  # each reads what the one before wrote
+        for one in heard:  # of these, each reads what the one before wrote
+            if isinstance(one.message, RegisterWorkflow | SetLimit):
                 await self._do(Work(heard=[one]))
-        rest = [one for one in heard if not isinstance(one.message, RegisterWorkflow)]
-        if rest or due or changed is not None:
+            if isinstance(one.message, SetLimit):
+                await self.look()
+        rest = [one for one in heard if not isinstance(one.message, RegisterWorkflow | SetLimit)]
+        if rest or due or changed is not None or self.waits.is_due(self._now()):
             await self._do(Work(heard=rest, due=due, changed=changed))
         for delivery in deliveries:
             await delivery.ack()
@@ -162,6 +203,7 @@ class Pipeline:
                 self.runs.end(run.id)
                 self.timers.disarm(run.id)
         self.ignored += batch.ignored
+        self.refused += len(batch.refused)
         await self._outbox.send(batch)
 
     async def _decide_and_commit(self, work: Work) -> Batch:
@@ -172,22 +214,24 @@ class Pipeline:
             batch = Batch(now=self._now())
             try:
                 work = await self._prepare(work, careful=failures > 0)
+                await self._freshen()
                 self._decisions.take(work, batch)
                 stale = await self._stale(batch)
                 if not stale:
                     await self._commit(batch)
                     break
-                self._forget(batch, *stale)
+                work = self._forget(work, batch, *stale)
             except Undecidable as error:
-                self._forget(batch, error.run_id)
+                work = self._forget(work, batch, error.run_id).without(error)
                 self.runs.recount()
-                work = work.without(error)
                 log(_logger, "error", "message_undecidable", reason=str(error))
-            except (VersionConflict, Unavailable) as error:
+            except (VersionConflict, LimitsExceeded, Unavailable) as error:
                 failures += 1
                 if failures == 1:
-                    log(_logger, "warning", "batch_repeated", reason=str(error))
-                self._forget(batch)
+                    is_usual = isinstance(error, LimitsExceeded)  # two took of it at once
+                    level = "info" if is_usual else "warning"
+                    log(_logger, level, "batch_repeated", reason=str(error))
+                work = self._forget(work, batch)
                 reloaded.update(dict.fromkeys(batch.touched))
                 if isinstance(error, Unavailable):
                     await asyncio.sleep(min(0.05 * 2**failures, BACKOFF_SECONDS_MAX))
@@ -195,7 +239,9 @@ class Pipeline:
             # The commit that seemed to fail may have been one: send what it implied.
             held = [self.runs.held(run_id) for run_id in reloaded]
             await self.send_again([run for run in held if run is not None])
+        self.schedules.committed(batch.schedules, looked_at=work.due)
         if failures:
+            await self._start_ticks()
             log(_logger, "info", "batch_recovered", failures=failures)
         for run_id in work.left_alone:  # not in a circle, and not for ever
             self.timers.disarm(run_id)
@@ -217,11 +263,14 @@ class Pipeline:
                 stale.append(run_id)
         return stale
 
-    def _forget(self, batch: Batch, *others: RunId) -> None:
+    def _forget(self, work: Work, batch: Batch, *others: RunId) -> Work:
         """What is in memory of these runs is not what is stored: have them loaded again."""
-        for run_id in (*batch.touched, *others):
+        self.waits.is_stale = True
+        forgotten = frozenset((*batch.touched, *others))
+        for run_id in forgotten:
             self.runs.drop(run_id)
             self.timers.disarm(run_id)
+        return replace(work, undecided=work.undecided | forgotten)
 
     # --- before -------------------------------------------------------------------------------
 
@@ -231,35 +280,74 @@ class Pipeline:
         A run that is asked to start is taken for new, because it nearly always is; the store
         refuses its first event if not, and the second round (`careful`) looks before.
         """
+        missing = self._missing(work, careful=careful)
+        await self._read_on(filter(self.schedules.holds, missing))
+        unheld = self._unheld(missing)
+        ended = await self._load(unheld) if unheld else {}
+        for name in self._unread(work, ended):
+            await self._read(partial(self._registry.refresh, name))
+        return replace(work, ended=ended)
+
+    def _missing(self, work: Work, *, careful: bool) -> dict[RunId, None]:
+        """The runs and schedules that a batch is about, as far as they may have to be read."""
         missing: dict[RunId, None] = dict.fromkeys([*work.due, *work.undecided])
-        names: dict[str, None] = {}
         for heard in work.heard:
-            run_id = run_of(heard)
-            if isinstance(heard.message, StartRun):
-                if not self._registry.knows(heard.message.workflow, heard.message.version):
-                    names[heard.message.workflow] = None
-                if not careful:
-                    continue
-            if isinstance(heard.message, Report) and self.runs.has_ended(heard.message.run_id):
+            message, run_id = heard.message, run_of(heard) or _schedule_of(heard)
+            if isinstance(message, StartRun) and not careful:
+                continue
+            if isinstance(message, Report | ChildOver) and self.runs.has_ended(message.run_id):
                 continue
             if run_id is not None:
                 missing[run_id] = None
-        unheld = [run_id for run_id in missing if self.runs.held(run_id) is None]
-        ended = await self._load(unheld) if unheld else {}
-        for name in names:
-            if self._store.is_local:
-                self._registry.refresh(name)
-            else:
-                await asyncio.to_thread(self._registry.refresh, name)
-        return replace(work, ended=ended)
+        return missing
+
+    def _unread(self, work: Work, ended: Mapping[RunId, Run]) -> dict[str, None]:
+        """The workflows of which a version is asked for that is not known here."""
+        names: dict[str, None] = {}
+        for heard in work.heard:
+            match heard.message:
+                case StartRun(workflow=name, version=version):
+                    pass
+                case MigrateRun(run_id=run_id, version=version):
+                    run = self.runs.held(run_id) or ended.get(run_id)
+                    if run is None:
+                        continue
+                    name = run.plan.definition.workflow
+                case _:
+                    continue
+            if not self._registry.knows(name, version):
+                names[name] = None
+        return names
+
+    def _unheld(self, run_ids: Iterable[RunId]) -> list[RunId]:
+        held, schedules = self.runs.held, self.schedules
+        return [one for one in run_ids if held(one) is None and not schedules.holds(one)]
+
+    async def _read_on(self, streams: Iterable[StreamId]) -> None:
+        """Take over what others have recorded of these schedules."""
+        for stream in streams:
+            await self._read(partial(self.schedules.refresh, stream))
 
     async def _load(self, run_ids: Sequence[RunId]) -> dict[RunId, Run]:
         """Bring runs into memory; return those that have ended, which stay out."""
         loaded = await asyncio.to_thread(self.runs.load, run_ids)
         self.runs.admit(run for run in loaded if run.is_open)
+        if any(run.is_open and run.assigned for run in loaded):
+            self.waits.is_stale = True  # somebody else took their permits
         for run in loaded:
             self.timers.arm(run.id, run.next_look())
         return {run.id: run for run in loaded if not run.is_open}
+
+    async def _freshen(self) -> None:
+        """Read the limits and permits again, if others may have changed what was read before."""
+        if self.waits.is_stale:
+            await self._read(self.waits.read)
+
+    async def _read(self, read: Callable[[], None]) -> None:
+        if self._store.is_local:
+            read()
+        else:
+            await asyncio.to_thread(read)
 
     # --- commit -------------------------------------------------------------------------------
 
@@ -278,25 +366,25 @@ class Pipeline:
             if self.timers.arm(run.id, due) or run.id in batch.started:
                 partition = self._subjects.partition(run.id)
                 opened.append(OpenRun(run_id=run.id, partition=partition, due_at=due))
-        if not (batch.sealed or opened or closed):
+        self.schedules.index(batch.schedules, self._subjects.partition, opened, closed)
+        sealed = [*batch.sealed, *batch.schedules.sealed]
+        if not (sealed or opened or closed):
             return
-        if self._store.is_local and len(batch.sealed) <= INLINE_EVENTS_MAX:
-            self._store.append(batch.sealed, opened=opened, closed=closed)
+        permits = together(batch.permits, limits_version=self.waits.ledger.settings.version)
+        if self._store.is_local and len(sealed) <= INLINE_EVENTS_MAX:
+            self._store.append(sealed, opened=opened, closed=closed, permits=permits)
         else:
-            await asyncio.to_thread(self._store.append, batch.sealed, opened=opened, closed=closed)
+            await asyncio.to_thread(
+                self._store.append, sealed, opened=opened, closed=closed, permits=permits
+            )
 
 
-def _is_open(history: Sequence[Recorded], attempt: Report) -> bool:
-    """Whether the last word on this task is that the attempt was assigned to this agent."""
-    for recorded in reversed(history):
-        match recorded.event:
-            case RunCompleted() | RunFailed() | RunCancelled():
-                return False
-            case TaskAssigned(task_id=attempt.task_id) as last:
-                return (last.attempt, last.agent) == (attempt.attempt, attempt.agent)
-            case TaskCompleted() | TaskFailed() | TaskTimedOut() | TaskRerouted() as last:
-                if last.task_id == attempt.task_id:
-                    return False
-            case _:
-                pass
-    return False
+def _schedule_of(heard: Heard) -> RunId | None:
+    """The schedule that a message is about, or may set."""
+    match heard.message:
+        case PauseSchedule() | ResumeSchedule() as message:
+            return RunId(schedule_id(message.workflow))
+        case RegisterWorkflow() as message:
+            return RunId(schedule_id(str(message.definition.get("workflow", ""))))
+        case _:
+            return None

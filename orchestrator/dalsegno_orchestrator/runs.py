@@ -10,8 +10,10 @@ from dalsegno_bus.ids import RunId
 from dalsegno_bus.logs import log
 from dalsegno_orchestrator.directory import Directory
 from dalsegno_orchestrator.registry import Registry
+from dalsegno_orchestrator.schedules import Schedules
 from dalsegno_orchestrator.store import Store
-from dalsegno_orchestrator.workflow.events import RunEvent, RunStarted
+from dalsegno_orchestrator.waits import Waits
+from dalsegno_orchestrator.workflow.events import RunEvent, RunStarted, ScheduleSet
 from dalsegno_orchestrator.workflow.evolve import replay
 from dalsegno_orchestrator.workflow.plan import Plan
 from dalsegno_orchestrator.workflow.run import Run
@@ -25,15 +27,23 @@ ENDED_MAX: Final = 10_000
 class Runs:
     """Open runs by id, and whether an unknown one is worth a look into the store."""
 
-    def __init__(self, store: Store, registry: Registry, directory: Directory) -> None:
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        directory: Directory,
+        waits: Waits,
+        schedules: Schedules,
+    ) -> None:
         self._store = store
         self._registry = registry
         self._directory = directory
+        self._waits = waits
+        self.schedules = schedules
+        """They take the histories that are theirs."""
         self._held: dict[RunId, Run] = {}
         self.broken: dict[RunId, str] = {}
         """Runs whose history cannot be read, and why."""
-        self.parked: set[RunId] = set()
-        """Runs with a task that no agent could take."""
         self._ended: OrderedDict[RunId, None] = OrderedDict()
 
     def __iter__(self) -> Iterator[Run]:
@@ -47,8 +57,9 @@ class Runs:
         return self._held.get(run_id)
 
     def hold(self, run: Run) -> None:
-        """Keep a run that was just started; `Directory.observe` has counted its attempts."""
+        """Keep a run that began, or goes on; `Directory.observe` has counted its attempts."""
         self._held[run.id] = run
+        self._ended.pop(run.id, None)
 
     def load(self, run_ids: Iterable[RunId]) -> list[Run]:
         """Read runs from the history that are not in memory. Blocks.
@@ -72,19 +83,16 @@ class Runs:
                 loaded.append(run)
         return loaded
 
+    def peek(self, run_id: RunId) -> Run | None:
+        """The run as it is stored, without keeping it; None: there is none. Blocks."""
+        return self._read(run_id)
+
     def admit(self, runs: Iterable[Run]) -> None:
         """Keep runs that were loaded, and count what they have under way."""
         for run in runs:
             self._held[run.id] = run
             self._directory.admit(run)
-            self.note(run)
-
-    def note(self, run: Run) -> None:
-        """Keep the list of parked runs true after a decision."""
-        if run.parked:
-            self.parked.add(run.id)
-        else:
-            self.parked.discard(run.id)
+            self._waits.line.admit(run)
 
     def end(self, run_id: RunId) -> None:
         """Forget a run that has ended, all but that: late reports need no look into its history."""
@@ -100,7 +108,7 @@ class Runs:
     def drop(self, run_id: RunId) -> None:
         """Forget a run: what is in memory is not what is stored."""
         run = self._held.pop(run_id, None)
-        self.parked.discard(run_id)
+        self._waits.line.drop(run_id)
         if run is not None:
             self._directory.dismiss(run)
 
@@ -113,6 +121,9 @@ class Runs:
         if not history:
             return None
         started = history[0].event
+        if isinstance(started, ScheduleSet):
+            self.schedules.admit(history)
+            return None
         if not isinstance(started, RunStarted):
             raise StoreError(f"{run_id} is the history of a workflow, not of a run")
         if not self._registry.knows(started.workflow, started.workflow_version):

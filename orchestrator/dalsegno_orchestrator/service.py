@@ -83,6 +83,7 @@ class Orchestrator:
         self._changed: AgentsChanged | None = None
         self._send_again: timedelta | None = None
         """Attempts that are older than this have to be sent again."""
+        self._look_at_limits = False
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._agents_known = asyncio.Event()
@@ -129,12 +130,24 @@ class Orchestrator:
         """Why it is not ready; empty if it is."""
         return [] if self.is_ready else ["not yet working, or stopping"]
 
+    def counts(self) -> dict[str, int]:
+        """What was counted since the start, and what is under way."""
+        return {
+            "runs_open": len(self.pipeline.runs),
+            "reports_ignored": self.pipeline.ignored,
+            "messages_refused": self.pipeline.refused,
+        }
+
     async def _work(self) -> None:
         while not self._stopping.is_set():
             deliveries = self._take()
             due = self.pipeline.timers.due(self._now(), limit=self._settings.batch_max)
             changed, self._changed = self._changed, None
+            if self._look_at_limits:
+                self._look_at_limits = False
+                await self.pipeline.look()
             is_work = bool(deliveries or due or changed is not None)
+            is_work = is_work or self.pipeline.waits.is_due(self._now())
             if is_work:
                 await self.pipeline.turn(deliveries, due=due, changed=changed)
             if self._send_again is not None and not self._backlog:
@@ -155,12 +168,15 @@ class Orchestrator:
         self._wake.clear()
         if self._backlog or self._changed is not None or self._send_again is not None:
             return
+        if self._look_at_limits or self.pipeline.waits.is_due(self._now()):
+            return
         if self._stopping.is_set():
             return
-        due = self.pipeline.timers.next_at()
+        times = (self.pipeline.timers.next_at(), self.pipeline.waits.next_opening())
+        due = [at for at in times if at is not None]
         alarm = None
-        if due is not None:
-            seconds = max(0.0, (due - self._now()).total_seconds())
+        if due:
+            seconds = max(0.0, (min(due) - self._now()).total_seconds())
             alarm = asyncio.get_running_loop().call_later(seconds, self._wake.set)
         try:
             await self._wake.wait()
@@ -204,11 +220,17 @@ class Orchestrator:
             await asyncio.sleep(seconds)
             seconds = LOOK_SECONDS
             now = self._now()
+            self._look_at_limits = True
+            self._wake.set()
             self.directory.expire(now)
             gone = self.directory.gone(now, after_seconds=self._settings.agent_gone_seconds)
             if gone:
                 log(_logger, "warning", "agents_gone", agents=sorted(gone))
                 self._change(gone)
+            drained = self.directory.drained(now)
+            if drained:
+                log(_logger, "info", "agents_drained", agents=sorted(drained))
+                self._change(drained)
             epoch = await self._restore(epoch)
             if now - swept_at >= sweep_age:
                 swept_at = now
@@ -268,7 +290,7 @@ async def run_orchestrator(settings: OrchestratorSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, orchestrator.stop)
     try:
-        async with _health(settings.health_port, orchestrator.problems):
+        async with _health(settings.health_port, orchestrator):
             await orchestrator.run()
     finally:
         await bus.close()
@@ -276,9 +298,9 @@ async def run_orchestrator(settings: OrchestratorSettings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _health(port: int | None, problems: Callable[[], list[str]]) -> AsyncGenerator[None]:
+async def _health(port: int | None, orchestrator: Orchestrator) -> AsyncGenerator[None]:
     if port is None:
         yield
         return
-    async with serve_health(port, problems):
+    async with serve_health(port, orchestrator.problems, counts=orchestrator.counts):
         yield

@@ -1,8 +1,10 @@
 """The event store: the only truth. With `storage/`, all that knows `eventsourcing`.
 
 One transaction takes all new events of a batch, for any number of runs, together with the index of
-open runs. Appending to a version that somebody else appended to first changes nothing and raises
-`VersionConflict`. Methods block: call them from a thread where that matters.
+open runs and the permits that attempts take of limits. Appending to a version that somebody else
+appended to first changes nothing and raises `VersionConflict`; taking more of a limit than its cap
+allows changes nothing and raises `LimitsExceeded`. Methods block: call them from a thread where
+that matters.
 
 SQLite runs with a write-ahead log and `synchronous=FULL`: a commit has reached the disk. On
 PostgreSQL, appends take a table lock, so that positions become visible in order and a reader which
@@ -11,7 +13,8 @@ tails the table misses none (the library's own reasoning, in its `_lock_table`).
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, cast
+from threading import Condition
+from typing import Any, Final, Protocol, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -28,16 +31,25 @@ from dalsegno_bus.errors import SettingsError, Unavailable, VersionConflict
 from dalsegno_orchestrator.history import Recorded, Sealed, unseal
 from dalsegno_orchestrator.storage import sqlite
 from dalsegno_orchestrator.storage.open_runs import OpenRun
+from dalsegno_orchestrator.storage.permits import PermitChange, PermitRow
+
+CLOSE_SECONDS_MAX: Final = 10.0
+"""How long closing waits for what is under way; a connection closed in use ends the process."""
 
 
 class _Recorder(Protocol):
     """A recorder of the library, plus what ours add."""
 
     def keep(
-        self, events: Sequence[StoredEvent], opened: Sequence[OpenRun], closed: Sequence[UUID]
+        self,
+        events: Sequence[StoredEvent],
+        opened: Sequence[OpenRun],
+        closed: Sequence[UUID],
+        permits: PermitChange | None,
     ) -> None: ...
     def ensure_schema(self) -> None: ...
     def select_open(self, partitions: Sequence[int]) -> list[OpenRun]: ...
+    def select_permits(self, limits: Sequence[str] | None) -> list[PermitRow]: ...
 
 
 class Store:
@@ -68,6 +80,8 @@ class Store:
                 f"DALSEGNO_STORE_URL={url!r}: use sqlite:///file.db or postgresql://…"
             )
         self._mapper = HistoryMapper()
+        self._in_use = 0
+        self._idle = Condition()
         self.is_local = scheme == "sqlite"
         """A commit is a matter of this machine's disk: no network to wait for."""
 
@@ -77,7 +91,7 @@ class Store:
         Raises:
             Unavailable: The database cannot be reached.
         """
-        with _errors(self.url):
+        with self._using():
             cast("_Recorder", self._recorder).ensure_schema()
 
     def append(
@@ -86,6 +100,7 @@ class Store:
         *,
         opened: Sequence[OpenRun] = (),
         closed: Sequence[UUID] = (),
+        permits: PermitChange | None = None,
     ) -> None:
         """Append events (of each stream in order, without gaps) and update the index, all or none.
 
@@ -93,9 +108,13 @@ class Store:
             events: What to append.
             opened: Runs to put into the index, or to change there.
             closed: Runs to take out of it.
+            permits: What these events take of limits and give back, and the limits that they
+                were decided with; None: nothing, and with none.
 
         Raises:
             VersionConflict: Somebody else appended to one of these streams; nothing was written.
+            LimitsExceeded: Somebody else took the last of a limit, or set one; nothing was
+                written.
             Unavailable: The database cannot be reached; nothing is known to be written.
         """
         stored = [
@@ -107,34 +126,58 @@ class Store:
             )
             for event in events
         ]
-        with _errors(self.url):
-            cast("_Recorder", self._recorder).keep(stored, opened, closed)
+        with self._using():
+            cast("_Recorder", self._recorder).keep(stored, opened, closed, permits)
 
     def read(self, stream_id: UUID, *, after: int = 0, until: int | None = None) -> list[Recorded]:
         """The events of one stream with `after` < version ≤ `until`, oldest first."""
-        with _errors(self.url):
+        with self._using():
             stored = self._events.select_events(stream_id, gt=after, lte=until)
         return [self._mapper.to_domain_event(event) for event in stored]
 
     def follow(self, *, after: int, limit: int) -> list[Recorded]:
         """Up to `limit` events of all streams with a position above `after`, in order."""
-        with _errors(self.url):
+        with self._using():
             found = self._events.select_notifications(after, limit, inclusive_of_start=False)
         return [self._mapper.to_domain_event(notification) for notification in found]
 
     def newest_position(self) -> int:
         """The position of the newest event; 0 if there is none."""
-        with _errors(self.url):
+        with self._using():
             return self._events.max_notification_id() or 0
 
     def open_runs(self, partitions: Sequence[int]) -> list[OpenRun]:
         """The runs of these partitions that have not ended, without reading any history."""
-        with _errors(self.url):
+        with self._using():
             return cast("_Recorder", self._recorder).select_open(partitions)
 
+    def permits(self, limits: Sequence[str] | None = None) -> list[PermitRow]:
+        """What was taken of these limits (None: of all), the oldest first.
+
+        All that stands is there, and what was given back for as long as it counts for a rate; it
+        may be there for longer.
+        """
+        with self._using():
+            return cast("_Recorder", self._recorder).select_permits(limits)
+
     def close(self) -> None:
-        """Give the connections back."""
+        """Give the connections back, once nobody reads or writes any more."""
+        with self._idle:
+            self._idle.wait_for(lambda: not self._in_use, timeout=CLOSE_SECONDS_MAX)
         self._recorder.datastore.close()
+
+    @contextmanager
+    def _using(self) -> Generator[None]:
+        """Keep the connections open: a thread may be at work after its task was cancelled."""
+        with self._idle:
+            self._in_use += 1
+        try:
+            with _errors(self.url):
+                yield
+        finally:
+            with self._idle:
+                self._in_use -= 1
+                self._idle.notify_all()
 
     @property
     def _events(self) -> ApplicationRecorder:

@@ -5,41 +5,51 @@ here changes anything. Every answer fits into one message: lists are cut by rows
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol
 from uuid import UUID
 
-import orjson
-from pydantic import BaseModel
-
-from dalsegno_bus.codec import encode
+from dalsegno_bus.clock import utc_now
 from dalsegno_bus.errors import StoreError, Unavailable, UsageError
 from dalsegno_bus.ids import RunId
 from dalsegno_bus.messages import Failure, Json, RunChanged
-from dalsegno_orchestrator.history import Recorded
 from dalsegno_orchestrator.workflow.events import RunCompleted
-from dalsegno_orchestrator.workflow.run import Run, Task
 from dalsegno_projections import questions as q
-from dalsegno_projections.finding import find_run
+from dalsegno_projections.finding import find_run, first_digits
+from dalsegno_projections.previews import Permits, limit_use, rewind_preview
 from dalsegno_projections.reading import History
 from dalsegno_projections.replaying import Streams, definition_of, prefix_at, state_of
-from dalsegno_projections.sentences import sentence_of
 from dalsegno_projections.storage.rows import PARKED, Rows, Select
-from dalsegno_projections.views.agents import AGENTS, AgentRow
+from dalsegno_projections.told import (
+    agent_told,
+    child_told,
+    copied,
+    dumped,
+    entry_told,
+    loaded,
+    page,
+    run_told,
+    state_told,
+    task_told,
+    unreadable_told,
+    waiters_told,
+)
+from dalsegno_projections.views.agents import AGENTS
 from dalsegno_projections.views.audit import AUDIT
+from dalsegno_projections.views.limits import LIMITS
 from dalsegno_projections.views.runs import RUNS, RunRow
-from dalsegno_projections.views.tasks import TASKS, TaskRow
-from dalsegno_projections.views.values import JSON_BYTES_MAX, instant, text
+from dalsegno_projections.views.schedules import SCHEDULES
+from dalsegno_projections.views.tasks import TASKS
 from dalsegno_projections.views.workflows import WORKFLOWS
 
 PARKED_SHOWN_MAX: Final = 50
 """How many parked events an answer lists."""
-LIST_BYTES_MAX: Final = q.ANSWER_BYTES_MAX - 4 * JSON_BYTES_MAX
-"""How large a list in an answer may be: beside it there may be an input and an output."""
+CHILDREN_SHOWN_MAX: Final = 100
+"""How many runs of sub-workflows a run is shown with."""
+WAITERS_MAX: Final = 1_000
+"""How many runs that wait for limits are looked at."""
 
-ModelT = TypeVar("ModelT", bound=BaseModel)
 
-
-class Store(History, Streams, Protocol):
+class Store(History, Streams, Permits, Protocol):
     """The event store, as far as it is read."""
 
 
@@ -84,36 +94,54 @@ class Answers:
         row = find_run(self._rows, self._store, question.run_id)
         select = Select(
             equal={"run_id": row.run_id},
-            order=("began_version",),
+            order=("began_version", "task_id"),
             limit=question.limit + 1,
             offset=question.offset,
         )
-        tasks, more = page(map(_task, self._rows.select(TASKS, select)), question.limit)
+        tasks, more = page(map(task_told, self._rows.select(TASKS, select)), question.limit)
+        of_it = Select(
+            equal={"parent_run": row.run_id},
+            order=("started_at", "run_id"),
+            limit=CHILDREN_SHOWN_MAX,
+        )
+        children = [child_told(child) for child in self._rows.select(RUNS, of_it)]
+        is_all = len(children) < CHILDREN_SHOWN_MAX
         return q.RunDetail(
-            run=_run(row),
-            input=_loaded(row.input),
+            run=run_told(row),
+            input=loaded(row.input),
             input_bytes=row.input_bytes,
-            output=_loaded(row.output),
+            output=loaded(row.output),
             output_bytes=row.output_bytes,
             tasks=tasks,
             more=more,
+            children=children,
+            children_total=len(children) if is_all else self._rows.count(RUNS, of_it),
         )
 
     def runs(self, question: q.AskRuns) -> q.RunList:
-        """A page of runs, the newest first."""
-        equal = {"workflow": question.workflow, "status": question.status}
-        fragments = [
-            f"{_dumped(key)}:{_dumped(value)}" for key, value in sorted(question.labels.items())
-        ]
+        """A page of runs, the newest first.
+
+        Raises:
+            UsageError: The parent is no id.
+        """
+        labels = [f"{dumped(key)}:{dumped(value)}" for key, value in question.labels.items()]
+        waiting = question.waiting_for
+        status, parent = question.status, question.parent
+        statuses = (status,) if isinstance(status, str) else status
         select = Select(
-            equal={name: value for name, value in equal.items() if value is not None},
-            contains={"labels": fragments},
+            equal={} if question.workflow is None else {"workflow": question.workflow},
+            among={} if statuses is None else {"status": statuses},
+            prefix={} if parent is None else {"parent_run": first_digits(parent)},
+            contains={
+                "labels": sorted(labels),
+                "waiting_for": [] if waiting is None else [f"{dumped(waiting)}:"],
+            },
             order=("started_at", "run_id"),
             descending=True,
             limit=question.limit + 1,
             offset=question.offset,
         )
-        runs, more = page(map(_run, self._rows.select(RUNS, select)), question.limit)
+        runs, more = page(map(run_told, self._rows.select(RUNS, select)), question.limit)
         return q.RunList(runs=runs, total=self._rows.count(RUNS, select), more=more)
 
     def history(self, question: q.AskHistory) -> q.History:
@@ -136,7 +164,7 @@ class Answers:
         """
         row = find_run(self._rows, self._store, question.run_id)
         prefix = prefix_at(self._store.read(UUID(row.run_id)), question.at)
-        return _then(state_of(self._store, prefix), prefix[-1])
+        return state_told(state_of(self._store, prefix), prefix[-1])
 
     def audit(self, question: q.AskAudit) -> q.Audit:
         """A page of the audit trail.
@@ -156,13 +184,13 @@ class Answers:
             limit=question.limit + 1,
         )
         rows = self._rows.select(AUDIT, select)
-        entries, more = page((_copy(q.AuditEntry, row) for row in rows), question.limit)
+        entries, more = page((copied(q.AuditEntry, row) for row in rows), question.limit)
         return q.Audit(entries=entries, more=more)
 
     def agents(self, question: q.AskAgents) -> q.AgentList:
         """Every agent that was ever given a task."""
         select = Select(limit=question.limit + 1, offset=question.offset)
-        agents, more = page(map(_agent, self._rows.select(AGENTS, select)), question.limit)
+        agents, more = page(map(agent_told, self._rows.select(AGENTS, select)), question.limit)
         return q.AgentList(agents=agents, more=more)
 
     def workflows(self, question: q.AskWorkflows) -> q.WorkflowList:
@@ -181,8 +209,50 @@ class Answers:
                 raise UsageError(f"no workflow {question.workflow!r}{version} is registered")
         select = Select(equal=equal, limit=question.limit + 1, offset=question.offset)
         rows = self._rows.select(WORKFLOWS, select)
-        workflows, more = page((_copy(q.WorkflowSummary, row) for row in rows), question.limit)
+        workflows, more = page((copied(q.WorkflowSummary, row) for row in rows), question.limit)
         return q.WorkflowList(workflows=workflows, more=more, definition=definition)
+
+    def schedules(self, question: q.AskSchedules) -> q.ScheduleList:
+        """Every schedule that was ever set."""
+        select = Select(
+            equal={} if question.workflow is None else {"workflow": question.workflow},
+            order=("workflow", "schedule_id"),
+            limit=question.limit + 1,
+            offset=question.offset,
+        )
+        rows = self._rows.select(SCHEDULES, select)
+        schedules, more = page((copied(q.ScheduleSummary, row) for row in rows), question.limit)
+        return q.ScheduleList(schedules=schedules, more=more)
+
+    def limit_use(self, question: q.AskLimitUse) -> q.LimitUse:
+        """What is taken of a limit now, and by whom."""
+        return limit_use(self._rows, self._store, question, now=utc_now())
+
+    def rewind_preview(self, question: q.AskRewindPreview) -> q.RewindPreview:
+        """What going back to before a task would undo.
+
+        Raises:
+            UsageError: There is no such run, or the task has not begun in it.
+        """
+        return rewind_preview(self._rows, self._store, question)
+
+    def limits(self, question: q.AskLimits) -> q.LimitList:
+        """The limits that are set, and who waits for them, or for others."""
+        select = Select(equal={"state": "set"}, limit=question.limit + 1, offset=question.offset)
+        rows = self._rows.select(LIMITS, select)
+        limits, more = page((copied(q.LimitSummary, row) for row in rows), question.limit)
+        waiting = Select(
+            contains={"waiting_for": ['"limit ']},
+            order=("started_at", "run_id"),
+            limit=WAITERS_MAX + 1,
+        )
+        runs = self._rows.select(RUNS, waiting)
+        return q.LimitList(
+            limits=limits,
+            more=more,
+            waiting=waiters_told(runs[:WAITERS_MAX]),
+            waiting_more=len(runs) > WAITERS_MAX,
+        )
 
     def lag(self, question: q.AskLag) -> q.Lag:
         """How far each view is behind, and what was parked."""
@@ -197,12 +267,12 @@ class Answers:
         return q.Lag(
             newest_position=newest,
             views=views,
-            parked=[_copy(q.ParkedEvent, row) for row in shown],
+            parked=[copied(q.ParkedEvent, row) for row in shown],
         )
 
     def _output(self, row: RunRow) -> Json:
         if row.output is not None or row.output_bytes == 0:
-            return _loaded(row.output)
+            return loaded(row.output)
         if row.output_bytes > q.ANSWER_BYTES_MAX:
             raise UsageError(
                 f"the output of run {row.run_id} has {row.output_bytes} bytes, more than an "
@@ -214,7 +284,7 @@ class Answers:
 
     def _entries(self, run_id: UUID, after: int, until: int) -> Iterable[q.HistoryEntry]:
         try:
-            yield from map(_entry, self._store.read(run_id, after=after, until=until))
+            yield from map(entry_told, self._store.read(run_id, after=after, until=until))
         except Unavailable:
             raise
         except StoreError:
@@ -228,130 +298,8 @@ class Answers:
             except Unavailable:
                 raise
             except StoreError as error:
-                yield _unreadable(version, str(error))
+                yield unreadable_told(version, str(error))
             else:
                 if not found:
                     return
-                yield _entry(found[0])
-
-
-def page(items: Iterable[ModelT], limit: int) -> tuple[list[ModelT], bool]:
-    """As many as are wanted and fit, and whether there are more. At least one, if there is one."""
-    taken: list[ModelT] = []
-    room_bytes = LIST_BYTES_MAX
-    for item in items:
-        room_bytes -= len(encode(item)) + 1
-        if len(taken) == limit or (taken and room_bytes < 0):
-            return taken, True
-        taken.append(item)
-    return taken, False
-
-
-def _run(row: RunRow) -> q.RunSummary:
-    return _copy(q.RunSummary, row, labels=orjson.loads(row.labels))
-
-
-def _task(row: TaskRow) -> q.TaskSummary:
-    candidates: Json = [] if row.candidates is None else _loaded(row.candidates)
-    return _copy(q.TaskSummary, row, candidates=candidates, output=_loaded(row.output))
-
-
-def _agent(row: AgentRow) -> q.AgentSummary:
-    reports = row.completed + row.failed
-    return _copy(
-        q.AgentSummary,
-        row,
-        queue_seconds_mean=row.queue_seconds / reports if reports else None,
-        work_seconds_mean=row.work_seconds / reports if reports else None,
-    )
-
-
-def _entry(recorded: Recorded) -> q.HistoryEntry:
-    event: dict[str, Json] | None = recorded.event.model_dump(mode="json")
-    if len(orjson.dumps(event)) > 4 * JSON_BYTES_MAX:
-        event = None
-    return q.HistoryEntry(
-        version=recorded.version,
-        at=instant(recorded.at),
-        by=recorded.by,
-        cause=recorded.cause,
-        kind=recorded.event.kind,
-        task_id=getattr(recorded.event, "task_id", None),
-        digest=recorded.digest.hex(),
-        sentence=sentence_of(recorded.event),
-        event=event,
-    )
-
-
-def _unreadable(version: int, reason: str) -> q.HistoryEntry:
-    return q.HistoryEntry(
-        version=version,
-        at="",
-        by="",
-        cause="",
-        kind="",
-        task_id=None,
-        digest="",
-        sentence=text(f"This event cannot be read: {reason}"),
-        event=None,
-    )
-
-
-def _then(run: Run, newest: Recorded) -> q.StateThen:
-    tasks, more = page(map(_task_then, run.tasks.values()), len(run.tasks))
-    context, context_bytes = _small(run.context)
-    output, output_bytes = _small(run.output)
-    definition = run.plan.definition
-    return q.StateThen(
-        run_id=str(run.id),
-        workflow=definition.workflow,
-        workflow_version=definition.version,
-        version=run.version,
-        at=instant(newest.at),
-        status=run.status,
-        tasks=tasks,
-        context=context or {},
-        context_bytes=context_bytes,
-        output=output,
-        output_bytes=output_bytes,
-        error_code=None if run.error is None else run.error.code,
-        error_message=None if run.error is None else text(run.error.message),
-        more=more,
-    )
-
-
-def _task_then(task: Task) -> q.TaskThen:
-    output, output_bytes = _small(task.output)
-    return q.TaskThen(
-        task_id=task.id,
-        step=task.step.id,
-        index=task.index,
-        status=task.status,
-        attempt=task.attempt,
-        agent=task.agent,
-        failures=task.failures,
-        changed_at=instant(task.changed_at),
-        output=output,
-        output_bytes=output_bytes,
-        error_code=None if task.error is None else task.error.code,
-        error_message=None if task.error is None else text(task.error.message),
-    )
-
-
-def _small(value: Json) -> tuple[Json, int]:
-    """The value, or None where it is too large for an answer among others; and its size."""
-    size = len(orjson.dumps(value))
-    return (value if size <= JSON_BYTES_MAX else None), size
-
-
-def _loaded(body: str | None) -> Json:
-    return None if body is None else orjson.loads(body)
-
-
-def _dumped(words: str) -> str:
-    return orjson.dumps(words).decode()
-
-
-def _copy(model: type[ModelT], row: Any, **more: Any) -> ModelT:
-    """A model with the fields of a row; those that it does not have are left out."""
-    return model.model_validate({**vars(row), **more})
+                yield entry_told(found[0])

@@ -38,6 +38,10 @@ STATE: Final = Query("state", q.AskState, q.StateThen)
 AUDIT: Final = Query("audit", q.AskAudit, q.Audit)
 AGENTS: Final = Query("agents", q.AskAgents, q.AgentList)
 WORKFLOWS: Final = Query("workflows", q.AskWorkflows, q.WorkflowList)
+SCHEDULES: Final = Query("schedules", q.AskSchedules, q.ScheduleList)
+LIMITS: Final = Query("limits", q.AskLimits, q.LimitList)
+LIMIT_USE: Final = Query("limit-use", q.AskLimitUse, q.LimitUse)
+REWIND_PREVIEW: Final = Query("rewind-preview", q.AskRewindPreview, q.RewindPreview)
 LAG: Final = Query("lag", q.AskLag, q.Lag)
 TRACE: Final = Query("trace", q.AskTrace, q.TraceSent)
 
@@ -51,6 +55,10 @@ QUERIES: Final[tuple[Query[Any, Any], ...]] = (
     AUDIT,
     AGENTS,
     WORKFLOWS,
+    SCHEDULES,
+    LIMITS,
+    LIMIT_USE,
+    REWIND_PREVIEW,
     LAG,
     TRACE,
 )

@@ -11,7 +11,9 @@ from dalsegno_projections.settings import ProjectionSettings
 from dalsegno_projections.storage.rows import Rows, Select
 from dalsegno_projections.views.agents import AgentsView
 from dalsegno_projections.views.audit import AUDIT, AuditView
+from dalsegno_projections.views.limits import LimitsView
 from dalsegno_projections.views.runs import RunsView
+from dalsegno_projections.views.schedules import SchedulesView
 from dalsegno_projections.views.table import View
 from dalsegno_projections.views.tasks import TasksView
 from dalsegno_projections.views.workflows import WorkflowsView
@@ -22,6 +24,8 @@ VIEWS: Final[Sequence[View]] = (
     AuditView(),
     AgentsView(),
     WorkflowsView(),
+    SchedulesView(),
+    LimitsView(),
 )
 
 _logger = logging.getLogger("dalsegno.projections")

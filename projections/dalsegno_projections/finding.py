@@ -28,9 +28,7 @@ def find_run(rows: Rows, streams: Streams, named: str) -> RunRow:
     Raises:
         UsageError: There is no such run, or more than one.
     """
-    digits = named.replace("-", "").lower()
-    if not DIGITS_MIN <= len(digits) <= _DIGITS or set(digits) - set(string.hexdigits):
-        raise UsageError(f"{named!r} is no run's id: give 8 to 32 of its hexadecimal digits")
+    digits = _digits_of(named)
     if len(digits) == _DIGITS:
         run_id = UUID(digits)
         row = rows.load(RUNS, [(str(run_id),)]).get((str(run_id),)) or _not_yet(streams, run_id)
@@ -45,6 +43,22 @@ def find_run(rows: Rows, streams: Streams, named: str) -> RunRow:
         more = " and more" if len(found) > _SHOWN_MAX else ""
         raise UsageError(f"several runs begin with {named!r}: give more digits of {shown}{more}")
     return found[0]
+
+
+def first_digits(named: str) -> str:
+    """How an id that somebody names begins, as ids are written: all of it, or its first digits.
+
+    Raises:
+        UsageError: It is no id.
+    """
+    return _dashed(_digits_of(named))
+
+
+def _digits_of(named: str) -> str:
+    digits = named.replace("-", "").lower()
+    if not DIGITS_MIN <= len(digits) <= _DIGITS or set(digits) - set(string.hexdigits):
+        raise UsageError(f"{named!r} is no run's id: give 8 to 32 of its hexadecimal digits")
+    return digits
 
 
 def _not_yet(streams: Streams, run_id: UUID) -> RunRow | None:

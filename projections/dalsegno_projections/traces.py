@@ -14,7 +14,12 @@ from dalsegno_bus.errors import SettingsError, Unavailable, UsageError
 from dalsegno_bus.ids import RunId
 from dalsegno_bus.telemetry import FinishedSpan, trace_id
 from dalsegno_orchestrator.history import Recorded
-from dalsegno_orchestrator.workflow.events import RunCancelled, RunCompleted, RunFailed
+from dalsegno_orchestrator.workflow.events import (
+    RunCancelled,
+    RunCompensationFailed,
+    RunCompleted,
+    RunFailed,
+)
 from dalsegno_projections import questions as q
 from dalsegno_projections.answers import Store
 from dalsegno_projections.finding import find_run
@@ -27,6 +32,10 @@ TRACES: Final = "traces"
 """The name that the position is kept under."""
 SPANS_MAX: Final = 5_000
 """How many spans are collected before they are sent."""
+
+
+_ENDS: Final = (RunCompleted, RunFailed, RunCancelled, RunCompensationFailed)
+"""Also of a run that ended before and was taken up again: its trace goes out once more, whole."""
 
 
 class Exporter(Protocol):
@@ -82,7 +91,7 @@ class TraceProjector:
     def _send_ended(self, batch: Sequence[Recorded], parked: list[ParkedRow]) -> None:
         spans: list[FinishedSpan] = []
         for recorded in batch:
-            if not isinstance(recorded.event, (RunCompleted, RunFailed, RunCancelled)):
+            if not isinstance(recorded.event, _ENDS):
                 continue
             made = tried(self._spans_of, recorded)
             if isinstance(made, Unavailable):

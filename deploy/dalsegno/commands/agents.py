@@ -1,52 +1,31 @@
-"""`dalsegno agents`: which agents there are, who is here now, and what each has done."""
+"""`dalsegno agents`: which agents there are, who is here now, what each has done; draining them."""
 
 import asyncio
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
-from pydantic import TypeAdapter
 
-from dalsegno.options import folder_option, json_option
-from dalsegno.output import cell, console, print_json, say, seconds, table, typed
-from dalsegno.session import Session, session
-from dalsegno_bus.codec import decode
-from dalsegno_bus.errors import DalsegnoError, DecodeFailed
-from dalsegno_bus.messages import AgentCard, Presence
+from dalsegno import interrupts
+from dalsegno.draining import drain as drain_agent
+from dalsegno.draining import undrain, until_left
+from dalsegno.options import as_option, folder_option, json_option, reason_option
+from dalsegno.output import cell, console, counted, print_json, say, seconds, table, typed
+from dalsegno.presence import Known, present
+from dalsegno.session import session
+from dalsegno_bus.errors import DalsegnoError
 from dalsegno_projections.asking import AGENTS
-from dalsegno_projections.questions import AgentSummary, AskAgents
-
-_CARD: Final[TypeAdapter[AgentCard]] = TypeAdapter(AgentCard)
-_PRESENCE: Final[TypeAdapter[Presence]] = TypeAdapter(Presence)
-
-
-@dataclass
-class Known:
-    """All that is known of one agent."""
-
-    name: str
-    card: AgentCard | None = None
-    replicas: list[Presence] = field(default_factory=list[Presence])
-    record: AgentSummary | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """For programs."""
-        return {
-            "agent": self.name,
-            "card": self.card.model_dump(mode="json") if self.card else None,
-            "replicas": [replica.model_dump(mode="json") for replica in self.replicas],
-            "record": self.record.model_dump(mode="json") if self.record else None,
-        }
+from dalsegno_projections.questions import AskAgents
 
 
 @click.group(
-    help="""Which agents there are.
+    help="""Which agents there are; draining them.
 
     \b
     Examples:
       dalsegno agents list
       dalsegno agents list --json
+      dalsegno agents drain analyst --wait
     """
 )
 def agents() -> None:
@@ -74,9 +53,81 @@ def list_agents(folder: Path | None, as_json: bool) -> None:
         console().print(table(*headers, rows=rows))
 
 
+@agents.command()
+@click.argument("name")
+@click.option("--undo", is_flag=True, help="Give it tasks again.")
+@click.option("--wait", is_flag=True, help="Until none of its replicas is left.")
+@reason_option
+@as_option
+@folder_option
+@json_option
+def drain(
+    name: str,
+    undo: bool,
+    wait: bool,
+    reason: str,
+    requested_by: str,
+    folder: Path | None,
+    as_json: bool,
+) -> None:
+    r"""Give an agent no new tasks; its replicas finish those they have, and leave.
+
+    It stays so, also for replicas that are started later, until --undo.
+
+    \b
+    Examples:
+      dalsegno agents drain analyst --reason "a new version comes"
+      dalsegno agents drain analyst --wait
+      dalsegno agents drain analyst --undo
+    """
+    if undo and wait:
+        raise click.UsageError("--wait is for draining: give --undo alone")
+    if undo:
+        was_drained = asyncio.run(_undrained(folder, name))
+        if as_json:
+            print_json({"agent": name, "drained": None, "was_drained": was_drained})
+        else:
+            click.echo(f"{name} gets tasks again" if was_drained else f"{name} was not drained")
+        return
+    agent = interrupts.run(_drained(folder, name, reason, requested_by, wait=wait))
+    if as_json:
+        print_json(agent.as_json())
+    elif wait:
+        click.echo(f"{name} is drained, none of its replicas is left")
+    else:
+        click.echo(f"{name} gets nothing new; {_left(agent)}")
+
+
+async def _drained(
+    folder: Path | None, name: str, reason: str, requested_by: str, *, wait: bool
+) -> Known:
+    async with session(folder) as here:
+        agent = await drain_agent(here, name, reason=reason, requested_by=requested_by)
+        if wait:
+            try:
+                await until_left(here, agent, lambda now: say(f"{name}: {_left(now)}"))
+            except asyncio.CancelledError:
+                say(f"{name} stays drained; to undo it: {typed(f'agents drain {name} --undo')}")
+                raise
+            agent.replicas.clear()
+        return agent
+
+
+async def _undrained(folder: Path | None, name: str) -> bool:
+    async with session(folder) as here:
+        return await undrain(here, name)
+
+
+def _left(agent: Known) -> str:
+    if not agent.replicas:
+        return "none of its replicas is here"
+    attempts = counted(agent.working, "attempt")
+    return f"{counted(len(agent.replicas), 'replica')} left, with {attempts} to finish"
+
+
 async def _known(folder: Path | None) -> list[Known]:
     async with session(folder) as here:
-        known = await _present(here)
+        known = await present(here)
         try:
             records = (await here.ask(AGENTS, AskAgents())).agents
         except DalsegnoError as error:
@@ -87,36 +138,14 @@ async def _known(folder: Path | None) -> list[Known]:
     return [known[name] for name in sorted(known)]
 
 
-async def _present(here: Session) -> dict[str, Known]:
-    """Cards and presences, as they stand."""
-    known: dict[str, Known] = {}
-    async with here.bus.bucket(here.subjects.agents_bucket).watch() as entries:
-        async for entry in entries:
-            if entry is None:
-                return known
-            if entry.value is None:
-                continue
-            kind, _, rest = entry.key.partition(".")
-            agent = known.setdefault(rest.partition(".")[0], Known(rest.partition(".")[0]))
-            try:
-                if kind == "card":
-                    agent.card = decode(_CARD, entry.value)
-                elif kind == "live":
-                    agent.replicas.append(decode(_PRESENCE, entry.value))
-            except DecodeFailed as error:
-                say(f"{entry.key} is not understood: {error}")
-    return known
-
-
 def _row(agent: Known) -> tuple[Any, ...]:
     record = agent.record
     capabilities = [one.name for one in agent.card.capabilities] if agent.card else []
-    busy = sum(len(replica.working) for replica in agent.replicas)
     here = str(len(agent.replicas)) if agent.replicas else cell("none", "yellow")
     return (
-        cell(agent.name),
+        cell(f"{agent.name} (drained)" if agent.drained else agent.name),
         here,
-        str(busy) if busy else "",
+        str(agent.working) if agent.working else "",
         str(record.completed) if record else "",
         str(record.failed + record.timed_out) if record else "",
         seconds(record.work_seconds_mean) if record else "",

@@ -2,23 +2,28 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any
 
 import click
 
 from dalsegno import interrupts
 from dalsegno.commands.history import entries_of
+from dalsegno.commands.replan import replan
+from dalsegno.commands.rewind import rewind
+from dalsegno.commands.steering import cancel, pause, resume, retry
 from dalsegno.inputs import check_reference, read_json, read_labels
-from dalsegno.options import folder_option, json_option
+from dalsegno.options import as_option, folder_option, json_option
 from dalsegno.output import console, print_json, say
 from dalsegno.reading import reading
+from dalsegno.selection import STATUSES
 from dalsegno.session import session
-from dalsegno.shown import payload, run_lines, runs_table, tasks_table
+from dalsegno.shown import payload, repair_hint, run_lines, runs_table, tasks_table
+from dalsegno.stream import follow_stream, write_out
 from dalsegno.watch import follow
 from dalsegno.why import chosen_of, why_lines
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.messages import Accepted, RunChanged
-from dalsegno_bus.watching import FINAL_STATUSES
+from dalsegno_orchestrator.workflow.run import RunStatus
 from dalsegno_projections.asking import RUN_DETAIL, RUNS
 from dalsegno_projections.questions import (
     ROWS_MAX,
@@ -29,30 +34,35 @@ from dalsegno_projections.questions import (
     RunList,
 )
 
-Status = Literal["running", "paused", "completed", "failed", "cancelled"]
-_STATUSES: Final[tuple[Status, ...]] = get_args(Status)
-
 
 @click.group(
-    help="""List, show, explain, watch, pause, resume, cancel and signal runs.
+    help="""List, show, explain, watch, steer and signal runs.
 
-    A run is named by its id, or by its first 8 digits or more.
+    A run is named by its id, or by its first 8 digits or more. What is told to one run can be told
+    to all of a workflow, a status, a label.
 
     \b
     Examples:
       dalsegno runs list --status running
       dalsegno runs show 0193c2f1-7a3b
       dalsegno runs why 0193c2f1-7a3b analyze
-      dalsegno runs watch 0193c2f1-7a3b
+      dalsegno runs watch 0193c2f1-7a3b --stream
+      dalsegno runs retry --workflow report --status failed
+      dalsegno runs rewind 0193c2f1-7a3b --to analyze
       dalsegno runs signal 0193c2f1-7a3b approval --payload '{"approved": true}'
     """
 )
 def runs() -> None:
-    """List, show, watch, cancel and signal runs."""
+    """List, show, watch, steer and signal runs."""
 
 
 @runs.command("list")
-@click.option("--status", type=click.Choice(_STATUSES), help="Only those that stand so.")
+@click.option(
+    "--status",
+    type=click.Choice(STATUSES),
+    metavar="STATUS",
+    help="Only those that stand so: running, paused, failed …",
+)
 @click.option("--workflow", help="Only those of this workflow.")
 @click.option("--label", "pairs", multiple=True, metavar="KEY=VALUE", help="May be repeated.")
 @click.option("--limit", type=click.IntRange(1, ROWS_MAX), default=20, show_default=True)
@@ -60,7 +70,7 @@ def runs() -> None:
 @folder_option
 @json_option
 def list_runs(
-    status: Status | None,
+    status: RunStatus | None,
     workflow: str | None,
     pairs: tuple[str, ...],
     limit: int,
@@ -124,6 +134,9 @@ def show(run: str, folder: Path | None, as_json: bool) -> None:
     shown.print(tasks_table(detail.tasks))
     if detail.more:
         say(f"only the first {len(detail.tasks)} tasks are shown; --json has no more either")
+    hint = repair_hint(detail.run, folder)
+    if hint is not None:
+        say(hint)
     for name, value, count in (
         ("input", detail.input, detail.input_bytes),
         ("output", detail.output, detail.output_bytes),
@@ -167,25 +180,35 @@ def why(run: str, task: str, folder: Path | None, as_json: bool) -> None:
 
 @runs.command()
 @click.argument("run")
+@click.option("--stream", is_flag=True, help="Print the output of its tasks as it comes about.")
 @folder_option
 @json_option
 @click.pass_context
-def watch(context: click.Context, run: str, folder: Path | None, as_json: bool) -> None:
+def watch(
+    context: click.Context, run: str, stream: bool, folder: Path | None, as_json: bool
+) -> None:
     r"""Follow a run to its end. Ends with 0 only if it completed.
+
+    With --stream, the pieces of output that agents tell while they work are printed as they come,
+    and no table; with --json too, each as one line of JSON.
 
     \b
     Examples:
       dalsegno runs watch 0193c2f1-7a3b
+      dalsegno runs watch 0193c2f1-7a3b --stream
       dalsegno runs watch 0193c2f1-7a3b --json
     """
     reference = check_reference(run)
 
     async def to_its_end() -> RunChanged:
         async with session(folder) as here:
-            return await follow(here, await here.run_id(reference))
+            run_id = await here.run_id(reference)
+            if stream:
+                return await follow_stream(here, run_id, write=write_out, as_json=as_json)
+            return await follow(here, run_id)
 
     ended = interrupts.run(to_its_end())
-    if as_json:
+    if as_json and not stream:
         print_json(ended.model_dump(mode="json", exclude={"kind"}))
     else:
         why = f": {ended.error.message}" if ended.error else ""
@@ -195,75 +218,19 @@ def watch(context: click.Context, run: str, folder: Path | None, as_json: bool) 
 
 @runs.command()
 @click.argument("run")
-@click.option("--reason", default="", help="Stands in the history.")
-@folder_option
-@json_option
-def cancel(run: str, reason: str, folder: Path | None, as_json: bool) -> None:
-    r"""End a run early; its running attempts are told.
-
-    \b
-    Examples:
-      dalsegno runs cancel 0193c2f1-7a3b --reason "wrong quarter"
-    """
-    reference = check_reference(run)
-
-    async def send() -> Accepted:
-        async with session(folder) as here:
-            return await here.client.cancel(await here.run_id(reference), reason)
-
-    accepted = asyncio.run(send())
-    over = accepted.status in FINAL_STATUSES - {"cancelled"}
-    _tell(accepted, "had ended before" if over else "is told to end", as_json=as_json)
-
-
-@runs.command()
-@click.argument("run")
-@click.option("--reason", default="", help="Stands in the history.")
-@folder_option
-@json_option
-def pause(run: str, reason: str, folder: Path | None, as_json: bool) -> None:
-    r"""Have a run begin nothing more; what is under way goes on, timers stand still.
-
-    \b
-    Examples:
-      dalsegno runs pause 0193c2f1-7a3b --reason "the books are being corrected"
-    """
-    reference = check_reference(run)
-
-    async def send() -> Accepted:
-        async with session(folder) as here:
-            return await here.client.pause(await here.run_id(reference), reason)
-
-    _tell(asyncio.run(send()), "begins nothing more", as_json=as_json)
-
-
-@runs.command()
-@click.argument("run")
-@folder_option
-@json_option
-def resume(run: str, folder: Path | None, as_json: bool) -> None:
-    r"""Have a paused run go on.
-
-    \b
-    Examples:
-      dalsegno runs resume 0193c2f1-7a3b
-    """
-    reference = check_reference(run)
-
-    async def send() -> Accepted:
-        async with session(folder) as here:
-            return await here.client.resume(await here.run_id(reference))
-
-    _tell(asyncio.run(send()), "goes on", as_json=as_json)
-
-
-@runs.command()
-@click.argument("run")
 @click.argument("name", metavar="SIGNAL")
 @click.option("--payload", "text", metavar="JSON|@FILE", help="What the waiting task outputs.")
+@as_option
 @folder_option
 @json_option
-def signal(run: str, name: str, text: str | None, folder: Path | None, as_json: bool) -> None:
+def signal(
+    run: str,
+    name: str,
+    text: str | None,
+    requested_by: str,
+    folder: Path | None,
+    as_json: bool,
+) -> None:
     r"""Hand a signal to a run that waits for it, or soon will.
 
     \b
@@ -275,13 +242,16 @@ def signal(run: str, name: str, text: str | None, folder: Path | None, as_json: 
 
     async def send() -> Accepted:
         async with session(folder) as here:
-            return await here.client.signal(await here.run_id(reference), name, value)
+            run_id = await here.run_id(reference)
+            return await here.client.signal(run_id, name, value, requested_by=requested_by)
 
-    _tell(asyncio.run(send()), f"has the signal {name!r}", as_json=as_json)
-
-
-def _tell(accepted: Accepted, what: str, *, as_json: bool) -> None:
+    accepted = asyncio.run(send())
     if as_json:
         print_json(accepted.model_dump(mode="json", exclude={"kind"}))
     else:
-        click.echo(f"run {accepted.run_id} {what} (it is {accepted.status})")
+        has = f"run {accepted.run_id} has the signal {name!r}"
+        click.echo(f"{has} (it is {accepted.status})")
+
+
+for command in (pause, resume, cancel, retry, rewind, replan):
+    runs.add_command(command)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from dalsegno.commands.migrate import migrate
 from dalsegno.options import folder_option, json_option
 from dalsegno.output import cell, console, moment, print_json, say, table, typed
 from dalsegno.reading import reading
@@ -16,7 +17,7 @@ from dalsegno_projections.questions import AskWorkflows, WorkflowList
 
 
 @click.group(
-    help="""Check, register, list and show workflows.
+    help="""Check, register, list and show workflows; move runs to another version.
 
     \b
     Examples:
@@ -24,6 +25,7 @@ from dalsegno_projections.questions import AskWorkflows, WorkflowList
       dalsegno workflow register report.yaml
       dalsegno workflow list
       dalsegno workflow show financial-report
+      dalsegno workflow migrate financial-report --to 4
     """
 )
 def workflow() -> None:
@@ -149,3 +151,6 @@ def show(name: str, version: int | None, folder: Path | None, as_json: bool) -> 
 async def _ask(folder: Path | None, question: AskWorkflows) -> WorkflowList:
     async with reading(folder) as here:
         return await here.ask(WORKFLOWS, question)
+
+
+workflow.add_command(migrate)

@@ -7,7 +7,9 @@ from dalsegno_orchestrator.authoring.python import (
     expr,
     index,
     item,
+    iteration,
     literal,
+    previous,
     ref,
 )
 from dalsegno_orchestrator.authoring.yaml_file import Loaded, check_text, load_workflow
@@ -21,7 +23,9 @@ __all__ = [
     "expr",
     "index",
     "item",
+    "iteration",
     "literal",
     "load_workflow",
+    "previous",
     "ref",
 ]

@@ -9,7 +9,9 @@ flow.task("report", capability="finance.report", input={"tables": gather.output}
 definition = flow.build(output=ref("tasks.report"))
 ```
 
-Expressions are texts, as in YAML; `ref`, `expr`, `item` and `index` only write them.
+Expressions are texts, as in YAML; `ref`, `expr`, `item`, `iteration` and the like only write them.
+What has keys of its own (`retry`, `repeat`, `budget` …) is a mapping with the keys of the grammar,
+or a model of `workflow.policies`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,8 +21,25 @@ from typing import Any, Literal, TypeAlias, cast
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.messages import Json, Labels, Problem
 from dalsegno_orchestrator.workflow.checks import check
-from dalsegno_orchestrator.workflow.definition import Retry, WorkflowDefinition
+from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.policies import (
+    Budget,
+    Compensation,
+    Dynamic,
+    Escalation,
+    Limits,
+    OtherCapability,
+    Repeat,
+    Retry,
+    Schedule,
+    SharedKey,
+    WaitBefore,
+    Weights,
+)
+from dalsegno_orchestrator.workflow.terms import Frozen
 
+Keys: TypeAlias = Mapping[str, Json]
+"""What YAML would say at this place."""
 Time: TypeAlias = str | float
 """A duration: `"1m30s"`, or seconds."""
 
@@ -43,6 +62,16 @@ def item(path: str = "") -> str:
 def index() -> str:
     """The number of the item of a `foreach`, from 0."""
     return expr("index")
+
+
+def iteration() -> str:
+    """How often a repeated task has run before, from 0."""
+    return expr("iteration")
+
+
+def previous(path: str = "") -> str:
+    """What a repeated task gave the last time (null at first), or a field of it."""
+    return expr(f"previous.{path}" if path else "previous")
 
 
 def literal(text: str) -> str:
@@ -74,6 +103,8 @@ class Fallback:
 
 
 OnError: TypeAlias = Literal["fail", "continue"] | Fallback
+Rung: TypeAlias = Literal["other_agent"] | OtherCapability | WaitBefore | Keys
+"""One step of `reroute`."""
 
 
 class Workflow:
@@ -84,6 +115,13 @@ class Workflow:
         version: From 1; a registered version never changes.
         input: JSON Schema of a run's input.
         deadline: For a whole run.
+        cancel_grace: How long attempts may take to stop.
+        budget: What one run may cost.
+        assignment: How much each part of an agent's score counts.
+        limits: For all runs together.
+        fair_by: An expression over `input`: runs with the same value share their turn.
+        context: By key of the shared context, how it is written by several.
+        schedule: When runs start by themselves.
         labels: Every run carries these.
         description: For people.
     """
@@ -95,6 +133,13 @@ class Workflow:
         version: int = 1,
         input: Mapping[str, Json] | None = None,  # noqa: A002 - the key of the grammar
         deadline: Time | None = None,
+        cancel_grace: Time | None = None,
+        budget: Budget | Keys | None = None,
+        assignment: Weights | Keys | None = None,
+        limits: Limits | Keys | None = None,
+        fair_by: str | None = None,
+        context: Mapping[str, SharedKey | Keys] | None = None,
+        schedule: Schedule | Keys | None = None,
         labels: Labels | None = None,
         description: str | None = None,
     ) -> None:
@@ -103,6 +148,13 @@ class Workflow:
             version=version,
             input=input,
             deadline=deadline,
+            cancel_grace=cancel_grace,
+            budget=budget,
+            assignment=assignment,
+            limits=limits,
+            fair_by=fair_by,
+            context=context,
+            schedule=schedule,
             labels=labels,
             description=description,
         )
@@ -118,12 +170,21 @@ class Workflow:
         when: str | None = None,
         foreach: str | Sequence[Json] | None = None,
         max_parallel: int | None = None,
+        repeat: Repeat | Keys | None = None,
+        dynamic: Dynamic | Keys | None = None,
         requires: Labels | None = None,
         prefer: Labels | None = None,
-        retry: Retry | Mapping[str, Json] | None = None,
+        retry: Retry | Keys | None = None,
         timeout: Time | None = None,
         queue_timeout: Time | None = None,
+        heartbeat_timeout: Time | None = None,
         agent: str | None = None,
+        same_agent_as: str | TaskHandle | None = None,
+        reroute: Sequence[Rung] | None = None,
+        hedge_after: Time | None = None,
+        priority: int | None = None,
+        quota: Mapping[str, float | str] | None = None,
+        compensate: Compensation | Keys | None = None,
         on_error: OnError | None = None,
     ) -> TaskHandle:
         """Add a task for an agent. The arguments are the keys of the grammar; None: not given.
@@ -139,12 +200,71 @@ class Workflow:
             when=when,
             foreach=foreach,
             max_parallel=max_parallel,
+            repeat=repeat,
+            dynamic=dynamic,
             requires=requires,
             prefer=prefer,
-            retry=retry.model_dump() if isinstance(retry, Retry) else retry,
+            retry=retry,
             timeout=timeout,
             queue_timeout=queue_timeout,
+            heartbeat_timeout=heartbeat_timeout,
             agent=agent,
+            same_agent_as=_name(same_agent_as),
+            reroute=reroute,
+            hedge_after=hedge_after,
+            priority=priority,
+            quota=quota,
+            compensate=compensate,
+            on_error=_on_error(on_error),
+        )
+
+    def child(
+        self,
+        name: str,
+        *,
+        workflow: str,
+        version: int | None = None,
+        input: Json = None,  # noqa: A002 - the key of the grammar
+        after: Iterable[str | TaskHandle] = (),
+        when: str | None = None,
+        foreach: str | Sequence[Json] | None = None,
+        max_parallel: int | None = None,
+        repeat: Repeat | Keys | None = None,
+        retry: Retry | Keys | None = None,
+        compensate: Compensation | Keys | None = None,
+        on_error: OnError | None = None,
+    ) -> TaskHandle:
+        """Add a task that is a run of another workflow; its output is that run's.
+
+        Args:
+            name: Name of the task.
+            workflow: Name of the other workflow.
+            version: Of the other workflow; None: the newest when the task begins.
+            input: A template: the input of the run.
+            after: Tasks to wait for.
+            when: A condition.
+            foreach: A list, or an expression that gives one: a run for each item.
+            max_parallel: How many of them at the same time.
+            repeat: Until when a run follows on a run.
+            retry: Whether another run follows on a failed one.
+            compensate: What undoes it.
+            on_error: What a failure for good means.
+
+        Raises:
+            UsageError: There is a task of this name.
+        """
+        return self._add(
+            name,
+            workflow=workflow,
+            workflow_version=version,
+            input=input,
+            after=_names(after),
+            when=when,
+            foreach=foreach,
+            max_parallel=max_parallel,
+            repeat=repeat,
+            retry=retry,
+            compensate=compensate,
             on_error=_on_error(on_error),
         )
 
@@ -154,18 +274,30 @@ class Workflow:
         *,
         signal: str,
         timeout: Time | None = None,
+        payload: Keys | None = None,
+        escalate: Sequence[Escalation | Keys] | None = None,
         after: Iterable[str | TaskHandle] = (),
         when: str | None = None,
         on_error: OnError | None = None,
     ) -> TaskHandle:
         """Add a task that waits for a signal to the run; its output is the signal's payload.
 
+        Args:
+            name: Name of the task.
+            signal: What it waits for.
+            timeout: For how long.
+            payload: JSON Schema of what the signal may bring.
+            escalate: Whom to tell that it does not come, and when.
+            after: Tasks to wait for.
+            when: A condition.
+            on_error: What a failure for good means.
+
         Raises:
             UsageError: There is a task of this name.
         """
         return self._add(
             name,
-            wait=_given(signal=signal, timeout=timeout),
+            wait=_given(signal=signal, timeout=timeout, payload=payload, escalate=escalate),
             after=_names(after),
             when=when,
             on_error=_on_error(on_error),
@@ -222,7 +354,9 @@ def _given(**keys: Json) -> dict[str, Json]:
 
 
 def _plain(value: Json) -> Json:
-    """The same value with dicts and lists in place of other mappings and sequences."""
+    """The same value with dicts and lists in place of models, other mappings and sequences."""
+    if isinstance(value, Frozen):
+        return value.model_dump(mode="json", exclude_defaults=True)
     if isinstance(value, Mapping):
         fields = cast("Mapping[str, Json]", value)
         return {key: _plain(field) for key, field in fields.items()}
@@ -231,13 +365,15 @@ def _plain(value: Json) -> Json:
     return value
 
 
+def _name(task: str | TaskHandle | None) -> str | None:
+    return task.name if isinstance(task, TaskHandle) else task
+
+
 def _names(tasks: Iterable[str | TaskHandle]) -> list[str] | None:
-    names = [task.name if isinstance(task, TaskHandle) else task for task in tasks]
-    return names or None
+    return [task.name if isinstance(task, TaskHandle) else task for task in tasks] or None
 
 
 def _on_error(on_error: OnError | None) -> Json:
     if not isinstance(on_error, Fallback):
         return on_error
-    task = on_error.task
-    return {"fallback": task.name if isinstance(task, TaskHandle) else task}
+    return {"fallback": _name(on_error.task)}

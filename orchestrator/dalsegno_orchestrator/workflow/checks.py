@@ -10,30 +10,15 @@ from typing import Any, Final, cast
 
 from pydantic import ValidationError
 
-from dalsegno_bus.errors import UsageError
 from dalsegno_bus.messages import Json, Problem
-from dalsegno_orchestrator.workflow.definition import Retry, WorkflowDefinition, known_keys
-from dalsegno_orchestrator.workflow.durations import format_duration, parse_duration
+from dalsegno_orchestrator.workflow.definition import WorkflowDefinition, known_keys
+from dalsegno_orchestrator.workflow.head_checks import BUDGET_SIGNAL, asks_for_money, head_problems
 from dalsegno_orchestrator.workflow.references import References
-from dalsegno_orchestrator.workflow.schema import InputSchema, SchemaInvalid
-from dalsegno_orchestrator.workflow.shape import Place, did_you_mean, dotted, problems_of
+from dalsegno_orchestrator.workflow.shape import Place, dotted, problems_of
+from dalsegno_orchestrator.workflow.task_checks import task_problems
 
 DEPTH_MAX: Final = 64
 """How deeply a document may be nested."""
-
-_KINDS: Final = ("capability", "wait", "sleep")
-_OF_CAPABILITY: Final = (
-    "input",
-    "foreach",
-    "max_parallel",
-    "requires",
-    "prefer",
-    "retry",
-    "timeout",
-    "queue_timeout",
-    "agent",
-)
-"""What says how an agent is asked, and means nothing where none is."""
 
 
 def check(document: Mapping[str, Json]) -> tuple[WorkflowDefinition | None, list[Problem]]:
@@ -91,9 +76,7 @@ def _not_json(value: Json, place: Place) -> Iterator[Problem]:
 
 def _meaning(document: Mapping[str, Json]) -> Iterator[Problem]:
     """What is wrong beside the shape."""
-    schema = document.get("input")
-    if isinstance(schema, Mapping):
-        yield from _schema_problems(cast("Mapping[str, Json]", schema))
+    yield from head_problems(document)
     tasks: dict[str, Mapping[str, Json]] = {}
     written = document.get("tasks")
     if not isinstance(written, Mapping):
@@ -101,74 +84,38 @@ def _meaning(document: Mapping[str, Json]) -> Iterator[Problem]:
     for name, task in cast("Mapping[str, Json]", written).items():
         if isinstance(task, Mapping):
             tasks[name] = cast("Mapping[str, Json]", task)
-            yield from _kind_problems(("tasks", name), tasks[name])
-            yield from _retry_problems(("tasks", name, "retry"), tasks[name].get("retry"))
+            yield from task_problems(name, tasks[name])
         else:
             tasks[name] = {}  # named as a fault of shape; others may refer to it all the same
-    yield from References(tasks).problems(document.get("output"))
+    yield from _signal_problems(tasks, reserved=asks_for_money(document))
+    yield from References(tasks).problems(document.get("fair_by"), document.get("output"))
 
 
-def _schema_problems(schema: Mapping[str, Json]) -> Iterator[Problem]:
-    try:
-        InputSchema(schema)
-    except SchemaInvalid as error:
-        yield Problem(
-            message=f"this is not a JSON Schema: {error.reason}",
-            path=error.path,
-            suggestion=error.suggestion,
-        )
-
-
-def _kind_problems(place: Place, task: Mapping[str, Json]) -> Iterator[Problem]:
-    """Whether the task is exactly one thing, and has only keys that mean something for it."""
-    kinds = [kind for kind in _KINDS if task.get(kind) is not None]
-    if len(kinds) > 1:
-        yield Problem(
-            message=f"a task does one thing, and this one has {' and '.join(kinds)}",
-            path=dotted(place),
-            suggestion="keep one, and make another task for the other",
-        )
-    elif not kinds and not any(did_you_mean(key, _KINDS) for key in task):
-        yield Problem(
-            message="nothing says what this task does",
-            path=dotted(place),
-            suggestion=f"give it exactly one of {', '.join(_KINDS)}",
-        )
-    elif kinds and kinds[0] != "capability":
-        yield from _keys_without_agent(place, task, kinds[0])
-    elif task.get("max_parallel") is not None and task.get("foreach") is None:
-        yield Problem(
-            message="max_parallel limits the items of a foreach, and there is none",
-            path=dotted((*place, "max_parallel")),
-            suggestion="add foreach, or remove max_parallel",
-        )
-
-
-def _keys_without_agent(place: Place, task: Mapping[str, Json], kind: str) -> Iterator[Problem]:
-    for key in _OF_CAPABILITY:
-        if task.get(key) is None:
+def _signal_problems(
+    tasks: Mapping[str, Mapping[str, Json]], *, reserved: bool
+) -> Iterator[Problem]:
+    """Whether it is clear of every signal what it means: a run takes it by its name alone."""
+    first: dict[str, tuple[str, Json]] = {}
+    for name, task in tasks.items():
+        wait = task.get("wait")
+        if not isinstance(wait, Mapping):
             continue
-        into_wait = kind == "wait" and key == "timeout"
-        yield Problem(
-            message=f"{key!r} is for tasks with a capability, and this one has {kind!r}",
-            path=dotted((*place, key)),
-            suggestion="write wait: {signal: …, timeout: …}" if into_wait else f"remove {key!r}",
-        )
-
-
-def _retry_problems(place: Place, retry: Json) -> Iterator[Problem]:
-    if not isinstance(retry, Mapping):
-        return
-    written, default = cast("Mapping[str, Json]", retry), Retry()
-    try:
-        delay = parse_duration(written.get("delay", default.delay))
-        longest = parse_duration(written.get("max_delay", default.max_delay))
-    except UsageError:
-        return  # named as a fault of shape
-    if delay > longest:
-        yield Problem(
-            message=f"delay ({format_duration(delay)}) is longer than "
-            f"max_delay ({format_duration(longest)})",
-            path=dotted((*place, "delay")),
-            suggestion=f"set max_delay to {format_duration(delay)} or more",
-        )
+        fields = cast("Mapping[str, Json]", wait)
+        signal: Json = fields.get("signal")
+        payload: Json = fields.get("payload", {})
+        if not isinstance(signal, str):
+            continue
+        place = ("tasks", name, "wait", "signal")
+        if reserved and signal == BUDGET_SIGNAL:
+            yield Problem(
+                message=f"the signal {signal!r} is the answer to a budget that is used up",
+                path=dotted(place),
+                suggestion="wait for a signal of another name",
+            )
+        other, expected = first.setdefault(signal, (name, payload))
+        if payload != expected:
+            yield Problem(
+                message=f"{other!r} waits for {signal!r} too, with another payload",
+                path=dotted(place),
+                suggestion="use the same schema for both, or two signals",
+            )

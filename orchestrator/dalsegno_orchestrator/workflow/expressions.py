@@ -4,8 +4,9 @@ A string that is exactly one expression keeps the type of its value; in any othe
 put into the text: text as it is, everything else as JSON. `$${` stands for `${` itself. Keys are
 never evaluated. Pure: the same scope gives the same value, in the same order, in every process.
 
-A scope has `input`, `tasks` (id to output), `context`, `run` (`id`, `workflow`, `version`) and,
-inside a `foreach`, `item` and `index`.
+A scope has `input`, `tasks` (id to output), `context`, `run` (`id`, `workflow`, `version`); inside
+a `foreach` also `item` and `index`, in a `repeat` `iteration` and `previous`, and where its end is
+decided `iteration` and `output`.
 """
 
 import json
@@ -76,7 +77,7 @@ class Template:
     tasks: frozenset[str]
     """The tasks whose outputs it reads."""
     roots: frozenset[str]
-    """Which of input, tasks, context, run, item, index it reads."""
+    """Which of `syntax.ROOTS` it reads."""
     is_constant: bool
     is_expression: bool
     """Whether it is a string that is exactly one expression."""

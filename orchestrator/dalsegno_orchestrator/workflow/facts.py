@@ -1,9 +1,15 @@
 """What a decision may know beside the run, and what it hears that no message brings."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
+from dalsegno_bus.ids import TaskId
 from dalsegno_orchestrator.workflow.assignment import Agents
+from dalsegno_orchestrator.workflow.events import Permit
+from dalsegno_orchestrator.workflow.plan import Plan
+from dalsegno_orchestrator.workflow.policies import Limits as Declared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +26,76 @@ class AgentsChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TasksFreed:
+    """What these parked tasks wait for may be there now."""
+
+    tasks: tuple[TaskId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanChosen:
+    """Somebody asks for the run to follow another version of its workflow."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortage:
+    """A limit that leaves no room now."""
+
+    limit: str
+    reason: str
+    """For people."""
+    until: datetime | None = None
+    """When a rate leaves room again; None: when somebody gives back what he took."""
+
+
+class Limits(Protocol):
+    """What is taken of the limits, as far as a decision needs it."""
+
+    def is_set(self, limit: str) -> bool:
+        """Whether there is such a limit (`capability:…` or `quota:…`)."""
+        ...
+
+    def shortage(
+        self,
+        wanted: Sequence[Permit],
+        *,
+        declared: Declared,
+        taken: Mapping[str, float],
+        now: datetime,
+    ) -> Shortage | None:
+        """The limit that stands in the way of taking all of these at once; None: there is room.
+
+        Args:
+            wanted: What is to be taken.
+            declared: What the workflow says of itself, for `workflow:…`.
+            taken: By limit, what the decision under way has taken already.
+            now: The time now (UTC).
+        """
+        ...
+
+
+class NoLimits:
+    """Where there are none."""
+
+    def is_set(self, limit: str) -> bool:
+        del limit
+        return False
+
+    def shortage(
+        self,
+        wanted: Sequence[Permit],
+        *,
+        declared: Declared,
+        taken: Mapping[str, float],
+        now: datetime,
+    ) -> Shortage | None:
+        del wanted, declared, taken, now
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What a decision may know beside the run and the message."""
 
@@ -28,3 +104,4 @@ class Facts:
     """0 to 1: spreads retries."""
     message_id: str
     agents: Agents
+    limits: Limits = field(default_factory=NoLimits)

@@ -4,40 +4,57 @@ Pure and immutable: every run of a version shares one plan.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
+from typing import Final
 
 from dalsegno_bus.errors import UsageError
+from dalsegno_bus.ids import escalation_id, undo_id
 from dalsegno_bus.messages import Json, Problem
 from dalsegno_orchestrator.workflow.definition import TaskDefinition, WorkflowDefinition
 from dalsegno_orchestrator.workflow.expressions import Condition, Template
+from dalsegno_orchestrator.workflow.policies import Compensation, Escalation
 from dalsegno_orchestrator.workflow.schema import InputSchema
+
+PLANS_KEPT_MAX: Final = 256
+"""How many plans stay compiled; a run whose plan grows has one for each of its plan versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One task of a plan."""
+    """One task of a plan, or what undoes it, or whom its waiting is told to."""
 
     id: str
     task: TaskDefinition
     needs: frozenset[str]
-    """The steps to be done before it: `after`, and what `input`, `when` and `foreach` refer to.
+    """The steps to be done before it: `after`, `same_agent_as`, and all it refers to anywhere.
 
-    A step needs what its fallback needs as well, so that the fallback can begin the moment the
-    step has failed.
+    A step needs what its fallback, its compensation and its escalations need as well, so that
+    each of them can begin the moment it is wanted.
     """
-    dependents: tuple[str, ...]
+    dependents: tuple[str, ...] = ()
     """The steps that need this one, in the order of the definition; never a fallback.
 
     Whoever refers to a step whose fallback ran gets the fallback's output.
     """
-    when: Condition | None
-    """Evaluated once, before `foreach`."""
+    when: Condition | None = None
+    """Evaluated once, before `foreach` and `repeat`."""
     input: Template
-    foreach: Template | None
-    is_fallback: bool
+    foreach: Template | None = None
+    until: Condition | None = None
+    """Ends a `repeat`."""
+    quota: Mapping[str, Template] = field(default_factory=dict[str, Template])
+    """By quota, what one attempt takes of it; sees what `input` sees."""
+    payload: InputSchema | None = None
+    """What the signal that it waits for may bring; None: it waits for none, or for anything."""
+    undo: "Step | None" = None
+    """What undoes it; its input sees what this one's does, and this one's output."""
+    escalations: "tuple[Step, ...]" = ()
+    """Whom to tell that the signal does not come, in the order of their times."""
+    is_fallback: bool = False
     """It runs only if `fallback_of` failed for good; nothing else begins it."""
-    fallback_of: str | None
+    fallback_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +67,8 @@ class Plan:
     """In the order of the definition."""
     output: Template | None
     """None: a run's output is null."""
+    fair_by: Template | None
+    """Over `input`; None: all runs of the workflow are alike."""
     roots: tuple[str, ...]
     """The steps that need nothing, in the order of the definition; never a fallback."""
     schema: InputSchema
@@ -58,13 +77,40 @@ class Plan:
         """Every fault of a run's input, each with its path; empty if it may start."""
         return self.schema.problems(value)
 
+    def signal_problems(self, signal: str, payload: Json) -> list[Problem]:
+        """Every fault of a signal's payload, each with its path; empty if it may be taken.
+
+        Nothing is wrong with a signal that no task waits for.
+        """
+        for step in self.steps.values():  # all that wait for one signal have the same schema
+            wait = step.task.wait
+            if wait is not None and wait.signal == signal and step.payload is not None:
+                return step.payload.problems(payload)
+        return []
+
 
 def compile_plan(definition: WorkflowDefinition) -> Plan:
     """The plan of a definition that `checks.check` found to be sound.
 
+    The same definition again costs next to nothing: the newest plans are kept.
+
     Raises:
         UsageError: It is not sound: an expression cannot be read, or a task is not there.
     """
+    return _compiled(_Source((definition.digest, *definition.tasks), definition))
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A definition that can be looked up: a digest does not tell the order of the tasks."""
+
+    key: tuple[str, ...]
+    definition: WorkflowDefinition = field(compare=False)
+
+
+@lru_cache(maxsize=PLANS_KEPT_MAX)
+def _compiled(source: _Source) -> Plan:
+    definition = source.definition
     tasks = definition.tasks
     owners = {task.fallback: name for name, task in tasks.items() if task.fallback is not None}
     _known(owners, tasks)
@@ -87,6 +133,11 @@ def compile_plan(definition: WorkflowDefinition) -> Plan:
             when=draft.when,
             input=draft.input,
             foreach=draft.foreach,
+            until=draft.until,
+            quota=draft.quota,
+            payload=_payload(name, tasks[name]),
+            undo=draft.undo,
+            escalations=draft.escalations,
             is_fallback=name in owners,
             fallback_of=owners.get(name),
         )
@@ -97,6 +148,9 @@ def compile_plan(definition: WorkflowDefinition) -> Plan:
         digest=definition.digest,
         steps=MappingProxyType(steps),
         output=None if definition.output is None else Template.compile(definition.output),
+        fair_by=None
+        if definition.fair_by is None
+        else Template.compile(definition.fair_by.strip()),
         roots=tuple(name for name in tasks if not needs[name] and name not in owners),
         schema=InputSchema(definition.input),
     )
@@ -109,6 +163,10 @@ class _Draft:
     when: Condition | None
     input: Template
     foreach: Template | None
+    until: Condition | None
+    quota: Mapping[str, Template]
+    undo: Step | None
+    escalations: tuple[Step, ...]
     needs: frozenset[str]
 
     @classmethod
@@ -116,13 +174,54 @@ class _Draft:
         when = None if task.when is None else Condition.compile(task.when)
         listed = task.foreach.strip() if isinstance(task.foreach, str) else task.foreach
         foreach = None if listed is None else Template.compile(listed)
+        until = None if task.repeat is None else Condition.compile(task.repeat.until)
         template = Template.compile(task.input)
+        quota = {quota: Template.compile(amount) for quota, amount in task.quota.items()}
+        undo = None if task.compensate is None else _undo(name, task.compensate)
+        told = () if task.wait is None else task.wait.escalate
+        escalations = tuple(_escalation(name, level, one) for level, one in enumerate(told))
         needs = template.tasks.union(
             task.after,
-            () if when is None else when.tasks,
-            () if foreach is None else foreach.tasks,
+            () if task.same_agent_as is None else (task.same_agent_as,),
+            *(part.tasks for part in (when, foreach, until) if part is not None),
+            *(amount.tasks for amount in quota.values()),
+            () if undo is None else undo.needs - {name},
+            *(step.needs for step in escalations),
         )
-        return cls(when=when, input=template, foreach=foreach, needs=needs)
+        return cls(
+            when=when,
+            input=template,
+            foreach=foreach,
+            until=until,
+            quota=MappingProxyType(quota),
+            undo=undo,
+            escalations=escalations,
+            needs=needs,
+        )
+
+
+def _undo(name: str, undoing: Compensation) -> Step:
+    template = Template.compile(undoing.input)
+    task = TaskDefinition(
+        capability=undoing.capability,
+        input=undoing.input,
+        requires=undoing.requires,
+        retry=undoing.retry,
+        timeout=undoing.timeout,
+    )
+    return Step(id=undo_id(name), task=task, needs=template.tasks, input=template)
+
+
+def _escalation(name: str, level: int, escalation: Escalation) -> Step:
+    template = Template.compile(escalation.input)
+    task = TaskDefinition(capability=escalation.capability, input=escalation.input)
+    return Step(id=escalation_id(name, level), task=task, needs=template.tasks, input=template)
+
+
+def _payload(name: str, task: TaskDefinition) -> InputSchema | None:
+    if task.wait is None or not task.wait.payload:
+        return None
+    return InputSchema(task.wait.payload, root="payload", written_at=f"tasks.{name}.wait.payload")
 
 
 def _known(names: Iterable[str], tasks: Mapping[str, TaskDefinition]) -> None:

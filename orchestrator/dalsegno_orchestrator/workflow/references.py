@@ -6,14 +6,19 @@ passed over, because `checks` names them anyway.
 
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from dalsegno_bus.messages import Json, Problem
 from dalsegno_orchestrator.workflow.expressions import Template
 from dalsegno_orchestrator.workflow.shape import Place, did_you_mean, dotted
+from dalsegno_orchestrator.workflow.sight import NOTHING, UNTIL, Sight, sight_of, unseen
 
 _RUN_FIELDS: Final = ("id", "workflow", "version")
-_ITEM_ROOTS: Final = frozenset({"item", "index"})
+_RUN_ROOTS: Final = frozenset({"tasks", "context", "run"})
+_WITHOUT_AGENT: Final = ("workflow", "wait", "sleep")
+_A_CONDITION: Final = "a condition is exactly one expression"
+_A_LIST: Final = "foreach needs a list, or exactly one expression that gives one"
+_AN_AMOUNT: Final = "what is taken of a quota is a number, or exactly one expression that gives one"
 _NAMES_SHOWN_MAX: Final = 12
 
 
@@ -36,11 +41,13 @@ class References:
             if fallback is not None and fallback != name:
                 self._owners.setdefault(fallback, name)
 
-    def problems(self, output: Json) -> list[Problem]:
-        """Everything that is wrong, task by task, then the workflow's output, then cycles."""
+    def problems(self, fair_by: Json, output: Json) -> list[Problem]:
+        """Everything that is wrong: task by task, then the workflow's own keys, then cycles."""
         for name, task in self._tasks.items():
             self._check_task(name, task)
-        self._check_template("", ("output",), output, item="no")
+        if isinstance(fair_by, str):
+            self._check_fair_by(fair_by)
+        self._check_template("", ("output",), output, NOTHING)
         self._check_cycles()
         return self._problems
 
@@ -49,43 +56,69 @@ class References:
 
     def _check_task(self, name: str, task: Mapping[str, Json]) -> None:
         place = ("tasks", name)
-        foreach, when, after = task.get("foreach"), task.get("when"), task.get("after")
-        has_foreach = foreach is not None
-        item = "yes" if has_foreach else "no"
-        self._check_template(name, (*place, "input"), task.get("input"), item=item)
-        if isinstance(when, str):
-            self._check_when(name, when, before_foreach=has_foreach)
-        if isinstance(foreach, str):
-            self._check_foreach(name, foreach)
-        elif isinstance(foreach, list):
-            listed = cast("list[Json]", foreach)
-            self._check_template(name, (*place, "foreach"), listed, item="before")
-        if isinstance(after, (list, tuple)):
-            for index, target in enumerate(cast("Sequence[Json]", after)):
-                if isinstance(target, str):
-                    self._check_target(name, target, (*place, "after", index))
+        sight = sight_of(task)
+        self._check_template(name, (*place, "input"), task.get("input"), sight.inside)
+        self._check_begin(name, task, sight.before)
+        until = _mapping(task.get("repeat")).get("until")
+        if isinstance(until, str):
+            self._check_expression(name, (*place, "repeat", "until"), until, UNTIL, _A_CONDITION)
+        self._check_beside(name, task, sight.inside)
+        same = task.get("same_agent_as")
+        if isinstance(same, str):
+            self._check_same_agent(name, same)
         fallback = _fallback_of(task)
         if fallback is not None:
             self._check_fallback(name, fallback)
 
+    def _check_begin(self, name: str, task: Mapping[str, Json], before: Sight) -> None:
+        """What decides that the task begins, and for which items."""
+        place = ("tasks", name)
+        when, foreach = task.get("when"), task.get("foreach")
+        if isinstance(when, str):
+            self._check_expression(name, (*place, "when"), when, before, _A_CONDITION)
+        if isinstance(foreach, str):
+            self._check_expression(name, (*place, "foreach"), foreach, before, _A_LIST)
+        elif isinstance(foreach, list):
+            listed = cast("list[Json]", foreach)
+            self._check_template(name, (*place, "foreach"), listed, before)
+        for index, target in enumerate(_sequence(task.get("after"))):
+            if isinstance(target, str):
+                self._check_target(name, target, (*place, "after", index))
+
+    def _check_beside(self, name: str, task: Mapping[str, Json], inside: Sight) -> None:
+        """What is asked for beside the task itself: quotas, its undoing, its escalations."""
+        place = ("tasks", name)
+        for quota, amount in _mapping(task.get("quota")).items():
+            if isinstance(amount, str):
+                self._check_expression(name, (*place, "quota", quota), amount, inside, _AN_AMOUNT)
+        undoing = _mapping(task.get("compensate")).get("input")
+        self._check_template(name, (*place, "compensate", "input"), undoing, inside, own=True)
+        for index, escalation in enumerate(_sequence(_mapping(task.get("wait")).get("escalate"))):
+            at = (*place, "wait", "escalate", index, "input")
+            self._check_template(name, at, _mapping(escalation).get("input"), NOTHING)
+
     # --- expressions --------------------------------------------------------------------------
 
-    def _check_when(self, name: str, text: str, *, before_foreach: bool) -> None:
-        place = ("tasks", name, "when")
-        item = "before" if before_foreach else "no"
-        template = self._check_template(name, place, text.strip(), item=item)
+    def _check_expression(
+        self, owner: str, place: Place, text: str, sight: Sight, wanted: str
+    ) -> Template | None:
+        """Check a text that has to be exactly one expression; None if it cannot be used."""
+        template = self._check_template(owner, place, text.strip(), sight)
         if template is not None and not template.is_expression:
-            self._found(place, "a condition is exactly one expression", _wrapped(text))
+            self._found(place, wanted, _wrapped(text))
+            return None
+        return template
 
-    def _check_foreach(self, name: str, text: str) -> None:
-        place = ("tasks", name, "foreach")
-        template = self._check_template(name, place, text.strip(), item="before")
-        if template is not None and not template.is_expression:
-            message = "foreach needs a list, or exactly one expression that gives one"
-            self._found(place, message, _wrapped(text))
+    def _check_fair_by(self, text: str) -> None:
+        wanted = "fair_by is exactly one expression over input"
+        template = self._check_expression("", ("fair_by",), text, NOTHING, wanted)
+        roots = template.roots if template is not None else frozenset[str]()
+        for root in sorted(roots & _RUN_ROOTS):
+            message = f"fair_by sees only input, not {root!r}"
+            self._found(("fair_by",), message, "use a field of input: ${ input.tenant }")
 
     def _check_template(
-        self, owner: str, place: Place, value: Json, *, item: str
+        self, owner: str, place: Place, value: Json, sight: Sight, *, own: bool = False
     ) -> Template | None:
         """Check every expression in `value`; None if one of them cannot be read.
 
@@ -93,7 +126,8 @@ class References:
             owner: The task that it belongs to, or empty.
             place: Where it stands in the document.
             value: A template.
-            item: Whether it sees `item` and `index`: yes, no, or not yet (`before`).
+            sight: What it sees beside input, tasks, context and run.
+            own: Whether it sees the output of `owner` itself.
         """
         template, faults = Template.parse(value)
         for fault in faults:
@@ -106,17 +140,18 @@ class References:
         targets: dict[tuple[Place, str], None] = {}
         for at, path in template.references:
             where = (*place, *at)
-            root, field = path[0], str(path[1]) if len(path) > 1 else ""
+            root, field = str(path[0]), str(path[1]) if len(path) > 1 else ""
             if root == "tasks" and field:
                 targets[where, field] = None
             elif root == "run" and field and field not in _RUN_FIELDS:
                 listed = f"it has {', '.join(_RUN_FIELDS)}"
                 suggestion = did_you_mean(field, _RUN_FIELDS) or listed
                 self._found(where, f"run has no field {field!r}", suggestion)
-            elif root in _ITEM_ROOTS and item != "yes":
-                self._found(where, *_no_item(str(root), item))
+            elif not sight.sees(root):
+                self._found(where, *unseen(root, sight))
         for where, target in targets:
-            self._check_target(owner, target, where)
+            if not (own and target == owner):
+                self._check_target(owner, target, where)
         return None if faults else template
 
     # --- tasks that refer to tasks ------------------------------------------------------------
@@ -147,6 +182,18 @@ class References:
             )
         elif owner:
             self._needs[owner][target] = None
+
+    def _check_same_agent(self, name: str, target: str) -> None:
+        place = ("tasks", name, "same_agent_as")
+        if target == name:
+            message = "a task always has the same agent as itself"
+            self._found(place, message, "name another task with a capability")
+            return
+        self._check_target(name, target, place)
+        other = self._tasks.get(target)
+        if other is not None and any(other.get(kind) is not None for kind in _WITHOUT_AGENT):
+            message = f"{target!r} has no capability, so no agent does it"
+            self._found(place, message, "name a task with a capability")
 
     def _check_fallback(self, name: str, fallback: str) -> None:
         place = ("tasks", name, "on_error", "fallback")
@@ -195,26 +242,21 @@ class References:
 
 
 def _fallback_of(task: Mapping[str, Json]) -> str | None:
-    on_error = task.get("on_error")
-    fallback: Any = on_error.get("fallback") if isinstance(on_error, Mapping) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - JSON as it was written
+    fallback = _mapping(task.get("on_error")).get("fallback")
     return fallback if isinstance(fallback, str) else None
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return cast("Mapping[str, Json]", value) if isinstance(value, Mapping) else {}
+
+
+def _sequence(value: Json) -> Sequence[Json]:
+    return cast("Sequence[Json]", value) if isinstance(value, (list, tuple)) else ()
 
 
 def _wrapped(text: str) -> str | None:
     """The same text as an expression, if there is none in it yet."""
     return f'write "${{ {text.strip()} }}"' if text.strip() and "${" not in text else None
-
-
-def _no_item(root: str, item: str) -> tuple[str, str]:
-    if item == "before":
-        return (
-            f"{root!r} is not known here: this is evaluated once, before the first item",
-            "use it in input, or filter the list: ${ input.items.filter(i, i.size > 0) }",
-        )
-    return (
-        f"{root!r} is known only in the input of a task with foreach",
-        "add foreach to the task, or refer to something else",
-    )
 
 
 def _circles(waits: Mapping[str, Iterable[str]]) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""The JSON Schema of a workflow's input (draft 2020-12), compiled once. Fetches nothing."""
+"""JSON Schemas of inputs and payloads (draft 2020-12), compiled once. Fetches nothing."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -30,22 +30,30 @@ class SchemaInvalid(UsageError):
 
 
 class InputSchema:
-    """Tells what is wrong with an input.
+    """Tells what is wrong with a run's input, or with a signal's payload.
+
+    Args:
+        schema: As it was written; an empty one takes anything.
+        root: What messages call the value.
+        written_at: Where the schema stands in the workflow, for what is wrong with itself.
 
     Raises:
         SchemaInvalid: `schema` is no JSON Schema; the error says where.
     """
 
-    def __init__(self, schema: Mapping[str, Json]) -> None:
+    def __init__(
+        self, schema: Mapping[str, Json], *, root: str = "input", written_at: str = "input"
+    ) -> None:
+        self._root = root
         self._validator: jsonschema_rs.Draft202012Validator | None = None
         if not schema:
             return  # anything goes
         try:
             self._validator = jsonschema_rs.Draft202012Validator(dict(schema), offline=True)
         except jsonschema_rs.ValidationError as error:
-            raise _invalid(error) from None
+            raise _invalid(error, written_at) from None
         except (ValueError, jsonschema_rs.ReferencingError) as error:
-            raise SchemaInvalid("input", _short(str(error))) from None
+            raise SchemaInvalid(written_at, _short(str(error))) from None
 
     def problems(self, value: Json) -> list[Problem]:
         """Every fault of `value`, each with its path (`input.sources.0`); empty if it fits.
@@ -56,17 +64,19 @@ class InputSchema:
             return []
         try:
             problems = [
-                Problem(message=_short(error.message), path=dotted(("input", *error.instance_path)))
+                Problem(
+                    message=_short(error.message), path=dotted((self._root, *error.instance_path))
+                )
                 for error in self._validator.iter_errors(value)
                 if not is_claim(_at(value, error.instance_path))
             ]
         except ValueError as error:
-            return [Problem(message=f"this is not JSON: {_short(str(error))}", path="input")]
+            return [Problem(message=f"this is not JSON: {_short(str(error))}", path=self._root)]
         return sorted(problems, key=lambda problem: (problem.path, problem.message))
 
 
-def _invalid(error: jsonschema_rs.ValidationError) -> SchemaInvalid:
-    place = ("input", *error.instance_path)
+def _invalid(error: jsonschema_rs.ValidationError, written_at: str) -> SchemaInvalid:
+    place = (written_at, *error.instance_path)
     if place[-1] == "type" and isinstance(error.instance, str):
         suggestion = did_you_mean(error.instance, _TYPES) or f"use {', '.join(_TYPES)}"
         return SchemaInvalid(dotted(place), f"there is no type {error.instance!r}", suggestion)

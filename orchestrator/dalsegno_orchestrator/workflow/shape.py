@@ -1,8 +1,9 @@
 """Turns the model's validation errors into sentences that the author of a workflow understands."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, TypeGuard, cast
 
 from pydantic import ValidationError
 
@@ -13,7 +14,7 @@ Place: TypeAlias = tuple[str | int, ...]
 _CLOSE: Final = 0.7
 """How alike two names must be (0 to 1) for one to be a slip of the other."""
 
-_UNION_TAGS: Final = frozenset({"<word>", "<task>", "[key]"})
+_UNION_TAGS: Final = frozenset({"<word>", "<task>", "<wait>", "[key]"})
 """What pydantic adds to a place that does not stand in the document."""
 
 _MISSING: Final = {
@@ -21,6 +22,10 @@ _MISSING: Final = {
     "tasks": "add `tasks:` with at least one task",
     "signal": "name the signal to wait for: `wait: {signal: approval}`",
     "fallback": "name the task to run instead: `on_error: {fallback: task}`",
+    "until": 'say when it ends: `repeat: {until: "${ output.ok }"}`',
+    "capability": "name what an agent is asked for: `capability: finance.analyze`",
+    "after": "say after how long: `after: 4h`",
+    "cron": "say when: `cron: 0 6 * * 1`",
 }
 
 
@@ -94,6 +99,12 @@ def _sentence(kind: str, value: object, context: Mapping[str, Any]) -> tuple[str
     match kind:
         case "greater_than_equal":
             return f"it must be {context['ge']:g} or more, not {value!r}", None
+        case "greater_than":
+            return f"it must be more than {context['gt']:g}, not {value!r}", None
+        case "literal_error":
+            allowed = str(context["expected"]).replace("'", "")
+            near = did_you_mean(value, re.findall(r"\w+", allowed)) if _is_text(value) else None
+            return f"it must be {allowed}, not {_shown(value)}", near
         case "less_than_equal":
             return f"it must be {context['le']:g} or less, not {value!r}", None
         case "too_short":
@@ -114,6 +125,10 @@ _WANTED: Final = {
     "model_type": "a mapping (`key: value`)",
     "model_attributes_type": "a mapping (`key: value`)",
 }
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str)
 
 
 def _shown(value: object) -> str:

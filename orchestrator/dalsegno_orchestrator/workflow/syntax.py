@@ -13,7 +13,17 @@ Path: TypeAlias = tuple[str | int, ...]
 Want: TypeAlias = Literal["value", "presence", "size", "keys", "chunks"]
 """What is taken of the value at a path; `keys` and `chunks` are what a comprehension walks over."""
 
-ROOTS: Final = ("input", "tasks", "context", "run", "item", "index")
+ROOTS: Final = (
+    "input",
+    "tasks",
+    "context",
+    "run",
+    "item",
+    "index",
+    "iteration",
+    "previous",
+    "output",
+)
 EXPRESSION_CHARACTERS_MAX: Final = 2_000
 NESTING_MAX: Final = 24
 

@@ -72,6 +72,8 @@ class Select:
     """Which rows to read, and in what order; all conditions must hold. Names are columns."""
 
     equal: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
+    among: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """Equals one of these texts; none of them: no row fits."""
     above: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
     """Greater than this value."""
     prefix: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -231,17 +233,21 @@ class Rows:
 
     def _conditions(self, select: Select) -> tuple[str, list[Any]]:
         mark, position_of = self._database.mark, self._database.position_of
-        parts: list[tuple[str, Any]] = []
-        parts += [(f"{quoted(name)} = {mark}", value) for name, value in select.equal.items()]
-        parts += [(f"{quoted(name)} > {mark}", value) for name, value in select.above.items()]
+        parts: list[tuple[str, Sequence[Any]]] = []
+        parts += [(f"{quoted(name)} = {mark}", [value]) for name, value in select.equal.items()]
+        parts += [(f"{quoted(name)} > {mark}", [value]) for name, value in select.above.items()]
+        for name, texts in select.among.items():
+            marks = ", ".join(mark for _ in texts)
+            parts.append((f"{quoted(name)} IN ({marks})" if texts else "1 = 0", texts))
         for name, value in select.prefix.items():
-            parts.append((f"{quoted(name)} >= {mark}", value))
-            parts.append((f"{quoted(name)} < {mark}", value + "\x7f"))
+            parts.append((f"{quoted(name)} >= {mark}", [value]))
+            parts.append((f"{quoted(name)} < {mark}", [value + "\x7f"]))
         for name, texts in select.contains.items():
-            parts += [(f"{position_of}({quoted(name)}, {mark}) > 0", each) for each in texts]
+            parts += [(f"{position_of}({quoted(name)}, {mark}) > 0", [each]) for each in texts]
         if not parts:
             return "", []
-        return " WHERE " + " AND ".join(part for part, _ in parts), [value for _, value in parts]
+        values = [value for _, values in parts for value in values]
+        return " WHERE " + " AND ".join(part for part, _ in parts), values
 
     def _name(self, table: AnyTable) -> str:
         return quoted(self._prefix + table.name)

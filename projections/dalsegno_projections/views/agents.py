@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from dalsegno_orchestrator.workflow import events as e
-from dalsegno_projections.views.table import AnyTable, Change, Entry, Found, Key, Table, changed
-from dalsegno_projections.views.values import bounded
+from dalsegno_projections.views.table import AnyTable, Change, Entry, Found, Key, Table
+from dalsegno_projections.views.values import bounded, changed
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgentRow:
-    """One agent. The means follow from the sums: divide by `completed + failed`."""
+    """One agent. The means follow from the sums: divide by `reports_of` it."""
 
     agent: str
     assigned: int = 0
@@ -21,6 +21,11 @@ class AgentRow:
     timed_out: int = 0
     rerouted: int = 0
     """Attempts that were taken from it."""
+    handed_off: int = 0
+    """Attempts that it handed on to another capability."""
+    abandoned: int = 0
+    """Attempts that nobody waited for any more: the other of a hedged task won, or the run ended.
+    They are no failures."""
     queue_seconds: float = 0.0
     work_seconds: float = 0.0
     usd: float = 0.0
@@ -31,6 +36,8 @@ class AgentRow:
 
 AGENTS: Final = Table("agents", AgentRow, ("agent",))
 
+_Report: TypeAlias = e.TaskCompleted | e.TaskFailed | e.TaskHandedOff | e.PlanProposed
+
 
 class AgentsView:
     """Folds the history into one row per agent."""
@@ -40,14 +47,29 @@ class AgentsView:
 
     def touches(self, entry: Entry) -> Iterable[tuple[AnyTable, Key]]:
         agent = _agent_of(entry.event)
-        return () if agent is None else ((AGENTS, (agent,)),)
+        named = () if agent is None else ((AGENTS, (agent,)),)
+        others = _abandoned_by(entry.event)
+        return (*named, *((AGENTS, (each.agent,)) for each in others)) if others else named
 
     def apply(self, found: Found, entry: Entry) -> Iterable[Change]:
         agent = _agent_of(entry.event)
-        if agent is None:
-            return ()
-        row = found.get(AGENTS, (agent,)) or AgentRow(agent=agent)
-        return ((AGENTS, (agent,), apply(row, entry)),)
+        others = _abandoned_by(entry.event)
+        rows: dict[str, AgentRow] = {}
+        if agent is not None:
+            row = apply(found.get(AGENTS, (agent,)) or AgentRow(agent=agent), entry)
+            if not others:
+                return ((AGENTS, (agent,), row),)
+            rows[agent] = row
+        for each in others:
+            row = rows.get(each.agent) or found.get(AGENTS, (each.agent,))
+            row = row or AgentRow(agent=each.agent)
+            rows[each.agent] = changed(row, abandoned=row.abandoned + 1)
+        return [(AGENTS, (name,), row) for name, row in rows.items()]
+
+
+def reports_of(row: AgentRow) -> int:
+    """How many reports its sums of seconds are made of."""
+    return row.completed + row.failed + row.handed_off
 
 
 def apply(row: AgentRow, entry: Entry) -> AgentRow:
@@ -56,14 +78,20 @@ def apply(row: AgentRow, entry: Entry) -> AgentRow:
     match event:
         case e.TaskAssigned():
             return changed(row, assigned=row.assigned + 1)
-        case e.TaskCompleted():
+        case e.TaskCompleted() | e.PlanProposed():
             return changed(row, completed=row.completed + 1, **_reported(row, event, entry.at))
         case e.TaskFailed():
             return changed(row, failed=row.failed + 1, **_reported(row, event, entry.at))
+        case e.TaskHandedOff():
+            return changed(row, handed_off=row.handed_off + 1, **_reported(row, event, entry.at))
+        case e.PlanRejected():  # of the attempt that had reported it
+            return changed(row, completed=row.completed - 1, failed=row.failed + 1)
         case e.TaskTimedOut():
             return changed(row, timed_out=row.timed_out + 1)
         case e.TaskRerouted():
             return changed(row, rerouted=row.rerouted + 1)
+        case e.AttemptProgressed():
+            return changed(row, last_seen_at=max(entry.at, row.last_seen_at or ""))
         case _:
             return row
 
@@ -71,18 +99,31 @@ def apply(row: AgentRow, entry: Entry) -> AgentRow:
 def _agent_of(event: e.Event) -> str | None:
     match event:
         case (
-            e.TaskAssigned()
-            | e.TaskCompleted()
-            | e.TaskFailed()
-            | e.TaskTimedOut()
-            | e.TaskRerouted()
-        ):
+            e.TaskAssigned() | e.TaskCompleted() | e.TaskFailed() | e.TaskTimedOut()
+            | e.TaskRerouted() | e.TaskHandedOff() | e.PlanProposed() | e.PlanRejected()
+            | e.AttemptProgressed()
+        ):  # fmt: skip
             return event.agent
         case _:
             return None
 
 
-def _reported(row: AgentRow, event: e.TaskCompleted | e.TaskFailed, at: str) -> dict[str, Any]:
+def _abandoned_by(event: e.Event) -> Sequence[e.Abandoned]:
+    """The attempts that nobody waits for any more, as far as their agents are known."""
+    match event:
+        case e.TaskAssigned():  # every second event: found out first
+            return ()
+        case (
+            e.TaskCompleted() | e.TaskFailed() | e.TaskHandedOff() | e.PlanProposed()
+            | e.RunCompleted() | e.RunFailed() | e.RunCancelled() | e.RunCompensationFailed()
+            | e.CompensationStarted() | e.RunRewound()
+        ):  # fmt: skip
+            return [each for each in event.abandoned if each.agent] if event.abandoned else ()
+        case _:
+            return ()
+
+
+def _reported(row: AgentRow, event: _Report, at: str) -> dict[str, Any]:
     changes: dict[str, Any] = {
         "queue_seconds": row.queue_seconds + event.queue_seconds,
         "work_seconds": row.work_seconds + event.work_seconds,

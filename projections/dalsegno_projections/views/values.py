@@ -1,7 +1,7 @@
 """Values as rows hold them: bounded, free of what a database cannot keep, the same on each."""
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -10,6 +10,8 @@ TEXT_CHARACTERS_MAX: Final = 4_000
 JSON_BYTES_MAX: Final = 64 * 1024
 """Of a payload; larger ones are left in the history."""
 INTEGER_MAX: Final = 2**63 - 1
+
+RowT = TypeVar("RowT")
 
 
 def instant(at: datetime) -> str:
@@ -38,3 +40,14 @@ def payload(value: Any) -> tuple[str | None, int]:
 def bounded(number: int) -> int:
     """A count that came from outside, cut to what a database's integer holds."""
     return min(number, INTEGER_MAX)
+
+
+def changed(row: RowT, **changes: Any) -> RowT:
+    """The row with these fields changed: `dataclasses.replace`, several times as fast.
+
+    Rows are plain records, without slots and without work in `__init__`; folding a history makes
+    little else than copies of them.
+    """
+    copy = object.__new__(type(row))
+    copy.__dict__.update(row.__dict__, **changes)
+    return copy

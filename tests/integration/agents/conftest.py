@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,15 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from dalsegno_agents import Agent
+from dalsegno_agents.settings import AgentSettings
+from dalsegno_agents.worker import Worker
 from dalsegno_bus import codec
+from dalsegno_bus.artifacts import ArtifactStore
 from dalsegno_bus.bus import Outgoing
+from dalsegno_bus.clock import utc_now
 from dalsegno_bus.embedded import EmbeddedServer
-from dalsegno_bus.ids import RunId, new_run_id
+from dalsegno_bus.ids import RunId, new_replica_id, new_run_id
 from dalsegno_bus.messages import AgentCard, Inbox, Presence, TaskCommand
 from dalsegno_bus.nats import NatsBus, connect
 from dalsegno_bus.subjects import Subjects
@@ -126,7 +131,7 @@ class Theatre:
         return {int(path.suffix[1:]) for path in self.folder.glob("gate.begun.*")}
 
     async def command(
-        self, capability: str, text: str | None = None, *, task_id: str = "a"
+        self, capability: str, text: str | None = None, *, task_id: str = "a", **more: Any
     ) -> TaskCommand:
         """Ask for one attempt, as the orchestrator does."""
         command = TaskCommand(
@@ -137,6 +142,7 @@ class Theatre:
             capability=capability,
             workflow="w",
             input={"text": str(self.gate) if text is None else text},
+            **more,
         )
         await self.publish(command)
         return command
@@ -222,6 +228,28 @@ def end_all(processes: list[subprocess.Popen[str]]) -> None:
         process.wait()
         if process.stderr is not None:
             process.stderr.close()
+
+
+@asynccontextmanager
+async def joined(theatre: Theatre, agent: Agent[Any], **more: Any) -> AsyncGenerator[Worker, None]:
+    """A running replica in this process, with a connection of its own."""
+    subjects = theatre.subjects
+    settings = AgentSettings(namespace=subjects.namespace, partitions=subjects.partitions, **more)
+    bus = await connect(theatre.server.url, name="replica")
+    worker = Worker(
+        agent,
+        bus,
+        settings=settings,
+        artifacts=ArtifactStore(str(theatre.folder / "artifacts")),
+        now=utc_now,
+        replica=new_replica_id(),
+    )
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(worker.run())
+        await until(lambda: worker.is_ready or running.done())
+        yield worker
+        worker.stop()
+    await bus.close()
 
 
 @pytest.fixture

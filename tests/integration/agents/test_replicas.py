@@ -1,8 +1,7 @@
 """Replicas that share their work over a real server."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -11,17 +10,12 @@ from pydantic import BaseModel
 
 from dalsegno_agents.agent import Agent
 from dalsegno_agents.context import TaskContext
-from dalsegno_agents.settings import AgentSettings
 from dalsegno_agents.worker import Worker
-from dalsegno_bus.artifacts import ArtifactStore
 from dalsegno_bus.bus import Outgoing
-from dalsegno_bus.clock import utc_now
 from dalsegno_bus.codec import encode
-from dalsegno_bus.ids import new_replica_id
 from dalsegno_bus.messages import CancelAttempt
-from dalsegno_bus.nats import connect
 from dalsegno_bus.topology import agent_consumer
-from tests.integration.agents.conftest import Theatre, until
+from tests.integration.agents.conftest import Theatre, joined, until
 
 pytestmark = pytest.mark.slow
 
@@ -55,26 +49,9 @@ class Scribe:
         return text
 
 
-@asynccontextmanager
-async def replica(theatre: Theatre, scribe: Scribe, **more: Any) -> AsyncGenerator[Worker, None]:
+def replica(theatre: Theatre, scribe: Scribe, **more: Any) -> AbstractAsyncContextManager[Worker]:
     """A running replica in this process, with a connection of its own."""
-    subjects = theatre.subjects
-    settings = AgentSettings(namespace=subjects.namespace, partitions=subjects.partitions, **more)
-    bus = await connect(theatre.server.url, name="replica")
-    worker = Worker(
-        scribe.agent,
-        bus,
-        settings=settings,
-        artifacts=ArtifactStore(str(theatre.folder / "artifacts")),
-        now=utc_now,
-        replica=new_replica_id(),
-    )
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(worker.run())
-        await until(lambda: worker.is_ready or running.done())
-        yield worker
-        worker.stop()
-    await bus.close()
+    return joined(theatre, scribe.agent, **more)
 
 
 async def test_a_full_replica_holds_back_nothing_from_an_idle_one(theatre: Theatre) -> None:

@@ -117,7 +117,7 @@ def test_a_signal_is_handed_over_and_a_run_followed_to_its_end(
     assert as_json("runs", "watch", run_id)["output"] == "me"
     code, out, said = here("runs", "signal", run_id, "approval")
     assert (code, out) == (2, "")
-    assert "nothing waits for signals" in said[-1]
+    assert "is completed: nothing waits" in said[-1]
 
 
 def test_waiting_has_an_end_that_is_not_the_runs(here: Typed, as_json: Callable[..., Any]) -> None:
@@ -202,7 +202,7 @@ def test_views_are_rebuilt_to_where_they_were(here: Typed, as_json: Callable[...
     before = as_json("runs", "list")
     code, out, _ = here("views", "rebuild")
     assert code == 0
-    assert "rebuilt 5 views" in out
+    assert "rebuilt 7 views" in out
     assert as_json("runs", "list") == before
     lag = as_json("views", "lag")
     assert {view["position"] for view in lag["views"]} == {lag["newest_position"]}

@@ -348,7 +348,7 @@ async def test_a_paused_run_goes_on_where_it_stood_also_with_another_orchestrato
         async with world.orchestrator():
             resumed = await world.client.resume(accepted.run_id)
             ended = await world.result(accepted.run_id)
-            with pytest.raises(RunRejected, match="cannot be paused"):
+            with pytest.raises(RunRejected, match="nothing can be changed"):
                 await world.client.pause(accepted.run_id)
     assert (paused.status, resumed.status, ended.output) == ("paused", "running", 2)
     kinds = world.kinds(accepted.run_id)

@@ -16,7 +16,8 @@ from dalsegno_projections.storage.rows import (
 )
 from dalsegno_projections.views.agents import AGENTS, AgentRow
 from dalsegno_projections.views.runs import RUNS, RunRow
-from dalsegno_projections.views.table import Row, Table, changed
+from dalsegno_projections.views.table import Row, Table
+from dalsegno_projections.views.values import changed
 
 RUN = RunRow(
     run_id="0190a1b2-0000-7000-8000-000000000001",
@@ -29,6 +30,7 @@ RUN = RunRow(
     version=3,
     tasks={"assigned": 2, "completed": 1},
     waiting_for={},
+    waiting_before={},
     labels='{"team":"eu"}',
     input='{"a":1}',
     input_bytes=7,

@@ -27,9 +27,13 @@ from dalsegno_bus.messages import (
     AgentCard,
     CancelAttempt,
     DeadLetter,
+    DrainAgent,
+    Drained,
     FailedReport,
     Inbox,
     Presence,
+    QuestionAnswered,
+    QuestionReport,
     TaskCommand,
 )
 from dalsegno_bus.subjects import Subjects
@@ -83,6 +87,7 @@ class Stage:
         *,
         bus: MemoryBus | None = None,
         tracing: Tracing | None = None,
+        on_leave: Callable[[], None] = lambda: None,
         **settings: Any,
     ) -> Worker:
         """A replica that does not run yet."""
@@ -94,6 +99,7 @@ class Stage:
             now=utc_now,
             replica=new_replica_id(),
             tracing=tracing,
+            on_leave=on_leave,
         )
 
     async def command(
@@ -153,12 +159,45 @@ class Stage:
         inbox = self.broker.streams[self.subjects.inbox_stream]
         inbox.change(replace(inbox.spec, messages_max=0 if full else 1_000_000))
 
-    async def cancel(self, command: TaskCommand) -> None:
+    async def cancel(
+        self, command: TaskCommand, *, grace_seconds: float = 0.0, reason: str = ""
+    ) -> None:
         """Tell all replicas to stop working on an attempt."""
         cancel = CancelAttempt(
-            run_id=command.run_id, task_id=command.task_id, attempt=command.attempt
+            run_id=command.run_id,
+            task_id=command.task_id,
+            attempt=command.attempt,
+            reason=reason,
+            grace_seconds=grace_seconds,
         )
         await self.bus.tell(Outgoing(self.subjects.control(command.agent), codec.encode(cancel)))
+
+    async def answer(self, question: QuestionReport, output: object = None, **more: Any) -> None:
+        """Answer a question, as the orchestrator does."""
+        answered = QuestionAnswered(
+            run_id=question.run_id,
+            task_id=question.task_id,
+            question=question.question,
+            output=output,
+            **more,
+        )
+        subject = self.subjects.live_task(question.run_id, question.task_id)
+        await self.bus.tell(Outgoing(subject, codec.encode(answered)))
+
+    async def drain(self, agent: str = "scribe") -> None:
+        """Tell all replicas to leave."""
+        order = DrainAgent(agent=agent, reason="a new version", requested_by="ada")
+        await self.bus.tell(Outgoing(self.subjects.control(agent), codec.encode(order)))
+
+    async def mark_drained(self, agent: str = "scribe") -> None:
+        """Put the mark beside an agent's card."""
+        mark = Drained(agent=agent, reason="a new version", requested_by="ada", at=utc_now())
+        bucket = self.bus.bucket(self.subjects.agents_bucket)
+        await bucket.put(f"drained.{agent}", codec.encode(mark))
+
+    async def undo_drain(self, agent: str = "scribe") -> None:
+        """Take the mark away."""
+        await self.bus.bucket(self.subjects.agents_bucket).delete(f"drained.{agent}")
 
     async def reports(self, count: int = 1) -> list[Any]:
         """The next so many reports, oldest first."""

@@ -142,3 +142,23 @@ async def test_log_lines_of_a_handler_name_their_attempt(
         "attempt": 1,
         "rows": 3,
     }
+
+
+@pytest.mark.parametrize(
+    ("versions", "told"), [(None, [None, None]), ({}, [0, 0]), ({"words": 3}, [3, 0])]
+)
+async def test_what_is_shared_names_the_version_that_was_seen(
+    stage: Stage, versions: dict[str, int] | None, told: list[int | None]
+) -> None:
+    async def share(text: Text, context: TaskContext[None]) -> Text:
+        context.share("words", 7)
+        context.share("lines", 1)
+        return text
+
+    agent = Agent("scribe")
+    agent.handles("text.do")(share)
+    async with stage.worker(agent):
+        await stage.command("text.do", context_versions=versions)
+        first, second, _ = await stage.reports(3)
+
+    assert [first.base_version, second.base_version] == told

@@ -13,7 +13,7 @@ WHAT_A_TASK_IS = [
         "3",
         "tasks.a",
         "nothing says what this task does",
-        "exactly one of capability, wait, sleep",
+        "exactly one of capability, workflow, wait, sleep",
         id="a task that does nothing",
     ),
     pytest.param(
@@ -33,7 +33,7 @@ WHAT_A_TASK_IS = [
         "a:\n  sleep: 1s\n  input: {x: 1}",
         "5",
         "tasks.a.input",
-        "'input' is for tasks with a capability, and this one has 'sleep'",
+        "'input' is for tasks with a capability or a workflow, and this one has 'sleep'",
         "remove 'input'",
         id="input of a sleep",
     ),

@@ -70,6 +70,7 @@ async def test_a_start_returns_once_it_is_accepted(broker: MemoryBroker, client:
             "version": 3,
             "input": {"x": 1},
             "labels": {"team": "a"},
+            "parent": None,
             "requested_by": "test",
         }
 

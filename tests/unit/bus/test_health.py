@@ -20,6 +20,12 @@ async def get(port: int, request: bytes) -> tuple[int, bytes]:
     return (int(answer.split(b" ", 2)[1]) if answer else 0), answer.partition(b"\r\n\r\n")[2]
 
 
+async def test_what_was_counted_can_be_read() -> None:
+    counted = {"reports_late": 3}
+    async with serve_health(0, list, host="127.0.0.1", counts=lambda: counted) as port:
+        assert await get(port, b"GET /countz HTTP/1.1\r\n\r\n") == (200, b'{"reports_late":3}')
+
+
 async def test_a_process_is_alive_and_ready_or_says_what_is_missing() -> None:
     problems: list[str] = []
     async with serve_health(0, lambda: problems, host="127.0.0.1") as port:

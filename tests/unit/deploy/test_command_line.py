@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 
 import click
@@ -38,6 +39,27 @@ def test_every_command_exists_and_shows_examples(
     assert run(monkeypatch, name, "--help") == 0
     shown = capsys.readouterr().out
     assert f"dalsegno {name}" in shown.partition("Usage:")[2].partition("\n")[2], "no example"
+
+
+def below(name: str, command: click.Command) -> Iterator[tuple[str, ...]]:
+    yield (name,)
+    if isinstance(command, click.Group):
+        for word, one in command.commands.items():
+            for words in below(word, one):
+                yield (name, *words)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_example_of_each_command_stands_on_a_line_that_fits(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in below(name, COMMANDS[name].load()):
+        assert run(monkeypatch, *words, "--help") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line for line in lines if len(line) > 80] == [], words
+        if len(words) == 1 or name != "bench":  # its commands share the group's examples
+            examples = [line for line in lines if line.startswith(f"    dalsegno {words[0]}")]
+            assert examples, words
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -22,6 +22,7 @@ def task(task_id: str, status: str, **fields: Any) -> TaskSummary:
     nothing: dict[str, Any] = {
         name: 0 if repr(field.annotation) in {repr(int), repr(float)} else None
         for name, field in TaskSummary.model_fields.items()
+        if field.is_required()
     }
     times = {"began_at": at(0), "changed_at": at(0)}
     given: dict[str, Any] = {
@@ -37,7 +38,9 @@ def task(task_id: str, status: str, **fields: Any) -> TaskSummary:
 def detail(version: int, *tasks: TaskSummary) -> RunDetail:
     run = RunSummary.model_validate(
         {
-            **dict.fromkeys(RunSummary.model_fields),
+            **{
+                name: None for name, field in RunSummary.model_fields.items() if field.is_required()
+            },
             "run_id": str(RUN),
             "workflow": "report",
             "workflow_version": 1,
@@ -120,7 +123,8 @@ def test_what_has_not_begun_is_shown_in_the_order_of_the_definition() -> None:
 
 def test_items_stand_below_their_task_in_order() -> None:
     items = [
-        task(f"gather-{index}", "assigned", step="gather", index=index) for index in (2, 10, 0)
+        task(f"gather-{index}", "assigned", step="gather", role="item", index=index)
+        for index in (2, 10, 0)
     ]
     scene = Scene(steps=("gather",))
     scene.look(detail(2, *items, task("gather", "expanded", items=3, items_over=1)))

@@ -109,17 +109,17 @@ def test_since_when_an_attempt_is_worked_on_stays_as_it_was_first_seen() -> None
 def test_open_attempts_follow_the_history() -> None:
     directory = Directory()
     directory.hear(card("a", "do"), NOW)
-    directory.observe([assigned("a"), assigned("a", "u")])
+    directory.observe([assigned("a"), assigned("a", "u")], NOW)
     assert directory.capable("do")[0].open_attempts == 2
     done = TaskCompleted(
         task_id="t", attempt=1, agent="a", replica="r", capability="do", work_seconds=2.0
     )
-    directory.observe([done])
+    directory.observe([done], NOW)
     view = directory.capable("do")[0]
     assert view.open_attempts == 1
     assert view.skills["do"].completed == 1
     gone = Abandoned(task_id="u", attempt=1, agent="a")
-    directory.observe([RunCancelled(reason="", abandoned=(gone,))])
+    directory.observe([RunCancelled(reason="", abandoned=(gone,))], NOW)
     assert directory.capable("do")[0].open_attempts == 0
 
 
@@ -127,7 +127,7 @@ def test_a_new_card_keeps_what_was_seen_of_the_agent() -> None:
     directory = Directory()
     directory.hear(card("a", "do"), NOW)
     directory.hear(live("a", "one", slots=2), NOW)
-    directory.observe([assigned("a")])
+    directory.observe([assigned("a")], NOW)
     directory.hear(card("a", "do", "more", cost=0.5), NOW)
     view = directory.capable("do")[0]
     assert (view.slots, view.open_attempts, view.skills["do"].cost_usd) == (2, 1, 0.5)

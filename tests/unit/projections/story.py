@@ -72,7 +72,9 @@ def started(input: Json = None, **labels: str) -> e.RunStarted:  # noqa: A002 - 
     )
 
 
-def assigned(task: str, attempt: int = 1, agent: str = "ann") -> e.TaskAssigned:
+def assigned(
+    task: str, attempt: int = 1, agent: str = "ann", *, hedges: int | None = None
+) -> e.TaskAssigned:
     candidate = e.Candidate(agent=agent, score=0.5)
     return e.TaskAssigned(
         task_id=task,
@@ -81,6 +83,7 @@ def assigned(task: str, attempt: int = 1, agent: str = "ann") -> e.TaskAssigned:
         capability="do",
         candidates=(candidate,),
         reason="the only one",
+        hedges=hedges,
     )
 
 
@@ -123,6 +126,73 @@ def run_failed(task: str | None = None, *abandoned: tuple[str, int]) -> e.RunFai
             e.Abandoned(task_id=name, attempt=attempt, agent="ann") for name, attempt in abandoned
         ),
     )
+
+
+WHY = Failure(code="books.closed", message="the books are closed")
+
+
+def abandoned(*tasks: str, attempt: int = 1, agent: str = "ann") -> tuple[e.Abandoned, ...]:
+    return tuple(e.Abandoned(task_id=task, attempt=attempt, agent=agent) for task in tasks)
+
+
+def ending(task_id: str | None = "a", outcome: Any = "failed", **more: Any) -> e.RunEnding:
+    return e.RunEnding(outcome=outcome, task_id=task_id, error=WHY, until=at(60), **more)
+
+
+def not_compensated(*tasks: str, **more: Any) -> e.RunCompensationFailed:
+    return e.RunCompensationFailed(outcome="failed", error=WHY, uncompensated=tasks, **more)
+
+
+def handed_off(task: str, to: str, **more: Any) -> e.TaskHandedOff:
+    return e.TaskHandedOff(
+        task_id=task, attempt=1, agent="ann", replica="r1", capability="do", to_capability=to,
+        queue_seconds=0.25, work_seconds=0.5, **more,
+    )  # fmt: skip
+
+
+def child_started(task: str, attempt: int = 1, run: UUID = RUN, **more: Any) -> e.ChildStarted:
+    return e.ChildStarted(
+        task_id=task, attempt=attempt, run_id=RunId(run), workflow="payment", **more
+    )
+
+
+def child_ended(
+    task: str, attempt: int = 1, run: UUID = RUN, status: Any = "completed", **more: Any
+) -> e.ChildEnded:
+    return e.ChildEnded(task_id=task, attempt=attempt, run_id=RunId(run), status=status, **more)
+
+
+def proposed(task: str, *added: str, **more: Any) -> e.PlanProposed:
+    return e.PlanProposed(
+        task_id=task, attempt=1, agent="ann", replica="r1", capability="do",
+        tasks={name: {"capability": "do"} for name in added},
+        queue_seconds=0.25, work_seconds=0.5, **more,
+    )  # fmt: skip
+
+
+def rejected(task: str, *, final: bool = False) -> e.PlanRejected:
+    return e.PlanRejected(task_id=task, attempt=1, agent="ann", error=WHY, final=final)
+
+
+def asked(task: str, question: str = "q1") -> e.QuestionAsked:
+    return e.QuestionAsked(
+        task_id=task, attempt=1, agent="ann", question_id=f"{task}-ask-{question}",
+        capability="legal", timeout_seconds=9,
+    )  # fmt: skip
+
+
+def budget_exceeded(limit: Any, allowed: float, action: Any, **more: Any) -> e.BudgetExceeded:
+    return e.BudgetExceeded(
+        limit=limit, allowed=allowed, action=action, spent_usd=2.75, spent_tokens=120,
+        spent_tasks=3, spent_seconds=61.5, **more,
+    )  # fmt: skip
+
+
+def scheduled(cron: str = "0 6 * * 1", **more: Any) -> e.ScheduleSet:
+    return e.ScheduleSet(
+        workflow="story", workflow_version=1, cron=cron, timezone="Europe/Berlin",
+        overlap="queue", catchup="one", **more,
+    )  # fmt: skip
 
 
 def registered(document: dict[str, Any]) -> list[Sealed]:

@@ -1,6 +1,7 @@
 from typing import get_args
 
 import pytest
+from unit.projections.sentences import OF_PLANS, OF_RUNS, OF_STREAMS, OF_TASKS
 from unit.projections.story import RUN, assigned, at, completed, failed, history, iso, started
 
 from dalsegno_bus.messages import Failure
@@ -83,6 +84,10 @@ SENTENCES: list[tuple[e.Event, str]] = [
         ),
         "Version 3 of w was registered.",
     ),
+    *OF_TASKS,
+    *OF_RUNS,
+    *OF_PLANS,
+    *OF_STREAMS,
 ]
 
 

@@ -1,17 +1,21 @@
 from unit.projections.story import (
+    abandoned,
     assigned,
     completed,
     failed,
+    handed_off,
     history,
     iso,
+    proposed,
     read,
     registered,
+    rejected,
     started,
 )
 
 from dalsegno_bus.messages import Usage
 from dalsegno_orchestrator.workflow import events as e
-from dalsegno_projections.views.agents import AGENTS, AgentRow, AgentsView
+from dalsegno_projections.views.agents import AGENTS, AgentRow, AgentsView, reports_of
 from dalsegno_projections.views.table import fold
 from dalsegno_projections.views.workflows import WORKFLOWS, WorkflowRow, WorkflowsView
 
@@ -51,3 +55,39 @@ def test_every_registered_version_has_a_row() -> None:
     (row,) = rows.values()
     assert isinstance(row, WorkflowRow)
     assert (row.workflow, row.version, row.steps, row.registered_at) == ("w", 2, 1, iso(0))
+
+
+def test_the_attempt_of_a_hedged_task_that_lost_is_no_failure() -> None:
+    agents = agents_after(
+        started(),
+        assigned("a"),
+        assigned("a", 2, "bob", hedges=1),
+        completed("a", attempt=2, agent="bob", abandoned=abandoned("a")),
+    )
+    ann, bob = agents["ann"], agents["bob"]
+    assert (ann.assigned, ann.completed, ann.failed, ann.abandoned) == (1, 0, 0, 1)
+    assert (ann.last_seen_at, bob.completed, bob.abandoned) == (None, 1, 0)
+
+
+def test_an_attempt_that_handed_its_task_on_has_reported() -> None:
+    ann = agents_after(started(), assigned("a"), handed_off("a", "tax"))["ann"]
+    assert (ann.handed_off, ann.failed, ann.work_seconds, reports_of(ann)) == (1, 0, 0.5, 1)
+
+
+def test_a_plan_that_was_rejected_counts_as_a_failure() -> None:
+    begun = (started(), assigned("p"), proposed("p", "x"))
+    ann = agents_after(*begun)["ann"]
+    assert (ann.completed, ann.failed, ann.work_seconds) == (1, 0, 0.5)
+    ann = agents_after(*begun, rejected("p"))["ann"]
+    assert (ann.completed, ann.failed, reports_of(ann)) == (0, 1, 1)
+
+
+def test_progress_is_a_sign_of_life() -> None:
+    told = e.AttemptProgressed(task_id="a", attempt=1, agent="ann")
+    assert agents_after(started(), assigned("a"), told)["ann"].last_seen_at == iso(2)
+
+
+def test_an_agent_may_abandon_what_it_reports() -> None:
+    won = completed("a", attempt=2, abandoned=abandoned("a"))
+    ann = agents_after(started(), assigned("a"), assigned("a", 2, hedges=1), won)["ann"]
+    assert (ann.completed, ann.abandoned) == (1, 1)

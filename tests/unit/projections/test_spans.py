@@ -1,10 +1,18 @@
 from unit.projections.story import (
+    OTHER,
     RUN,
+    WHY,
+    abandoned,
+    asked,
     assigned,
     at,
+    child_ended,
+    child_started,
     completed,
+    ending,
     failed,
     history,
+    not_compensated,
     run_failed,
     started,
 )
@@ -12,7 +20,17 @@ from unit.projections.story import (
 from dalsegno_bus import telemetry as t
 from dalsegno_bus.messages import Failure, Usage
 from dalsegno_orchestrator.workflow import events as e
-from dalsegno_projections.spans import EVENTS_MAX, nanoseconds, spans_of
+from dalsegno_projections.spans import (
+    CHILD_RUN,
+    CHILD_TRACE,
+    EVENTS_MAX,
+    HEDGES,
+    PARENT_RUN,
+    PARENT_SPAN,
+    PARENT_TASK,
+    nanoseconds,
+    spans_of,
+)
 
 
 def ns(second: float) -> int:
@@ -163,3 +181,92 @@ def test_events_of_a_span_are_bounded_and_the_rest_is_counted() -> None:
     root = spans_after(started(), *skipped, e.RunCompleted())["run story"]
     assert len(root.events) == EVENTS_MAX
     assert root.attributes["dalsegno.events.left_out"] == 3
+
+
+def test_both_attempts_of_a_hedged_task_are_spans_and_one_was_abandoned() -> None:
+    first, second = spans_of(
+        history(
+            started(),
+            assigned("a"),
+            assigned("a", 2, "bob", hedges=1),
+            completed("a", attempt=2, agent="bob", abandoned=abandoned("a")),
+            e.RunCompleted(),
+        )
+    )[1:]
+    assert (first.attributes[t.ATTEMPT], first.attributes[t.TASK_STATUS]) == (1, "abandoned")
+    assert (first.error, first.end_ns) == (None, ns(3))
+    assert (second.attributes[t.TASK_STATUS], second.attributes[HEDGES]) == ("completed", 1)
+
+
+def test_a_sub_workflow_names_its_run_and_the_run_names_its_parent() -> None:
+    span = spans_after(
+        started(), child_started("pay", run=OTHER), child_ended("pay", run=OTHER), e.RunCompleted()
+    )["task pay"]
+    assert (span.attributes[CHILD_RUN], span.attributes[CHILD_TRACE]) == (str(OTHER), OTHER.hex)
+    assert (span.start_ns, span.end_ns) == (ns(1), ns(2))
+    parent = e.Parent(run_id=RUN, task_id="pay", attempt=1)
+    begun = started().model_copy(update={"parent": parent})
+    root = spans_of(history(begun, e.RunCompleted(), stream=OTHER))[0]
+    assert (root.attributes[PARENT_RUN], root.attributes[PARENT_TASK]) == (str(RUN), "pay")
+    assert root.attributes[PARENT_SPAN] == f"{span.span_id:016x}"
+
+
+def test_the_attempts_that_answer_a_question_lie_below_the_one_that_asked() -> None:
+    spans = spans_after(
+        started(),
+        assigned("a"),
+        asked("a"),
+        assigned("a-ask-q1"),
+        completed("a-ask-q1"),
+        completed("a"),
+        e.RunCompleted(),
+    )
+    assert spans["task a-ask-q1"].parent_span_id == spans["task a"].span_id
+    assert [event.name for event in spans["task a"].events] == ["question asked"]
+
+
+def test_undoing_is_told_by_spans_of_its_own() -> None:
+    spans = spans_after(
+        started(),
+        assigned("a"),
+        completed("a"),
+        ending("b"),
+        e.CompensationStarted(tasks=("a",)),
+        assigned("a-undo"),
+        failed("a-undo", final=True),
+        e.CompensationFailed(task_id="a", error=WHY),
+        not_compensated("a"),
+    )
+    root = spans["run story"]
+    assert root.attributes[t.RUN_STATUS] == "compensation_failed"
+    assert (root.error, spans["task a-undo"].error) == (WHY.message, WHY.message)
+    assert [event.name for event in root.events] == [
+        "ending",
+        "compensation started",
+        "compensation failed",
+    ]
+
+
+def test_a_run_that_is_taken_up_again_ends_again() -> None:
+    wait = e.SignalAwaited(task_id="ok", signal="approval")
+    over = (started(), wait, assigned("a"), failed("a", final=True), run_failed("a"))
+    again = e.RunReopened(tasks=("a",), reason="mended")
+    assert spans_of(history(*over, again)) == []
+    signal = e.SignalReceived(signal="approval", message_id="m", task_id="ok")
+    spans = spans_of(
+        history(*over, again, wait, assigned("a", 2), completed("a", attempt=2), signal,
+                e.RunCompleted())
+    )  # fmt: skip
+    assert (spans[0].end_ns, spans[0].error) == (ns(10), None)
+    assert spans[0].attributes[t.RUN_STATUS] == "completed"
+    waits = [span for span in spans if span.name == "wait approval"]
+    assert [span.attributes[t.TASK_STATUS] for span in waits] == ["abandoned", "completed"]
+    assert len({span.span_id for span in spans}) == len(spans)
+
+
+def test_what_the_run_went_back_before_is_undone() -> None:
+    wait = e.SignalAwaited(task_id="ok", signal="approval")
+    back = e.RunRewound(task_id="a", undone=("a", "ok"))
+    spans = spans_of(history(started(), assigned("a"), wait, back, e.RunCancelled(reason="")))
+    assert [span.attributes.get(t.TASK_STATUS) for span in spans[1:]] == ["undone", "undone"]
+    assert {span.end_ns for span in spans[1:]} == {ns(3)}

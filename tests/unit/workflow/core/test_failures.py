@@ -214,8 +214,8 @@ def test_a_reroute_does_not_use_up_the_retries() -> None:
     assert kinds(run.fail("work", attempt=2, agent=other)) == ["task-failed", "retry-scheduled"]
 
 
-def test_cancelling_ends_the_run_and_lists_what_was_under_way() -> None:
-    run = scenario({"work": {"capability": "do"}})
+def test_cancelling_without_a_grace_ends_the_run_and_lists_what_was_under_way() -> None:
+    run = scenario({"work": {"capability": "do"}}, cancel_grace=0)
     run.start()
     events = run.when(CancelRun(run_id=run.run.id, reason="enough"))
     assert isinstance(events[-1], RunCancelled)

@@ -1,7 +1,10 @@
 """A run that stands still: nothing begins, timers wait, and nothing that comes in is lost."""
 
+from datetime import timedelta
+
 from dalsegno_bus.messages import CancelRun, PauseRun, ResumeRun
 from dalsegno_orchestrator.workflow.events import RunPaused
+from support.reports import heartbeat
 from support.scenario import Scenario, assigned, kinds, scenario
 
 TWO = {
@@ -119,4 +122,41 @@ def test_a_paused_run_can_be_cancelled() -> None:
     run = scenario(TWO)
     run.start()
     pause(run)
+    assert kinds(run.when(CancelRun(run_id=run.run.id))) == ["run-ending"]
+    assert kinds(run.done("first")) == ["task-completed", "run-cancelled"]
+
+
+def test_a_paused_run_without_attempts_under_way_is_cancelled_at_once() -> None:
+    run = scenario({"nap": {"sleep": "1h"}})
+    run.start()
+    pause(run)
     assert kinds(run.when(CancelRun(run_id=run.run.id))) == ["run-cancelled"]
+
+
+def test_a_heartbeat_while_paused_is_recorded_and_begins_nothing() -> None:
+    run = scenario({"work": {"capability": "do", "heartbeat_timeout": "1m", "hedge_after": "30s"}})
+    run.agents.add("b", "do")
+    run.start()
+    pause(run)
+    run.now += timedelta(seconds=300)
+    assert kinds(run.when(heartbeat("work", {"fraction": 0.5}))) == ["attempt-progressed"]
+    resume(run)
+    assert run.after(29) == []
+    assert kinds(run.after(1)) == ["task-assigned"], "30 s of work, however long it stood still"
+
+
+def test_attempts_that_are_due_beside_one_that_pauses_the_run_are_not_forgotten() -> None:
+    retry = {"max_attempts": 2, "delay": "10s", "jitter": 0}
+    run = scenario(
+        {
+            "one": {"capability": "do", "retry": retry},
+            "two": {"capability": "do", "retry": retry},
+        },
+        budget={"tasks": 2, "on_exceeded": "pause"},
+    )
+    run.start()
+    run.fail("one")
+    run.fail("two")
+    assert kinds(run.after(10)) == ["budget-exceeded", "run-paused"]
+    assert resume(run) == ["run-resumed"]
+    assert set(assigned(run.after(0))) == {"one", "two"}

@@ -4,12 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from dalsegno_bus.errors import UsageError
-from dalsegno_orchestrator.workflow.definition import (
-    Fallback,
-    Retry,
-    TaskDefinition,
-    WorkflowDefinition,
-)
+from dalsegno_orchestrator.workflow.definition import TaskDefinition, WorkflowDefinition
+from dalsegno_orchestrator.workflow.policies import Fallback, Retry
 
 
 def flow(**task: Any) -> dict[str, Any]:

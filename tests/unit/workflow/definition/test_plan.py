@@ -4,13 +4,14 @@ import pytest
 
 from dalsegno_bus.errors import UsageError
 from dalsegno_orchestrator.workflow.checks import check
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.definition import TaskDefinition, WorkflowDefinition
 from dalsegno_orchestrator.workflow.plan import Plan, compile_plan
+from dalsegno_orchestrator.workflow.policies import Retry
 
 
 def plan_of(tasks: dict[str, Any], **keys: Any) -> Plan:
     whole = {
-        name: task if {"wait", "sleep"} & set(task) else {"capability": "x.y", **task}
+        name: task if {"wait", "sleep", "workflow"} & set(task) else {"capability": "x.y", **task}
         for name, task in tasks.items()
     }
     definition, problems = check({"workflow": "w", "tasks": whole, **keys})
@@ -110,6 +111,111 @@ def test_an_unsound_definition_has_no_plan() -> None:
         document = {"workflow": "w", "tasks": {"a": {"capability": "x.y", **task}}}
         with pytest.raises(UsageError):
             compile_plan(WorkflowDefinition.parse(document))
+
+
+# --- what goes with a task --------------------------------------------------------------------
+
+
+def test_what_undoes_a_task_is_a_step_of_its_own() -> None:
+    plan = plan_of(
+        {
+            "a": {},
+            "b": {},
+            "c": {
+                "compensate": {
+                    "capability": "x.undo",
+                    "input": {"id": "${ tasks.c.id }", "of": "${ tasks.a }"},
+                    "requires": {"region": "eu"},
+                    "retry": {"max_attempts": 9},
+                    "timeout": "1m",
+                }
+            },
+        }
+    )
+    step = plan.steps["c"]
+    assert step.needs == {"a"}
+    assert step.undo is not None
+    assert step.undo.id == "c-undo"
+    assert step.undo.task == TaskDefinition(
+        capability="x.undo",
+        input={"id": "${ tasks.c.id }", "of": "${ tasks.a }"},
+        requires={"region": "eu"},
+        retry=Retry(max_attempts=9),
+        timeout=60.0,
+    )
+    scope = {"tasks": {"a": 1, "c": {"id": 2}}}
+    assert step.undo.input.evaluate(scope) == {"id": 2, "of": 1}
+    assert "c-undo" not in plan.steps
+    assert plan.steps["a"].undo is None
+
+
+def test_whom_a_wait_is_told_to_are_steps_of_their_own() -> None:
+    escalate = [
+        {"after": "1h", "capability": "chat.remind", "input": "${ tasks.a.title }"},
+        {"after": "1d", "capability": "chat.call"},
+    ]
+    plan = plan_of({"a": {}, "w": {"wait": {"signal": "s", "escalate": escalate}}})
+    step = plan.steps["w"]
+    assert step.needs == {"a"}
+    assert [one.id for one in step.escalations] == ["w-escalation-0", "w-escalation-1"]
+    assert [one.task.capability for one in step.escalations] == ["chat.remind", "chat.call"]
+    assert step.escalations[0].input.evaluate({"tasks": {"a": {"title": "x"}}}) == "x"
+    assert step.escalations[1].input.evaluate({}) == {}
+
+
+def test_a_task_needs_what_decides_its_end_its_quota_and_its_agent() -> None:
+    plan = plan_of(
+        {
+            "a": {},
+            "b": {},
+            "c": {},
+            "d": {
+                "repeat": {"until": "${ output.n > tasks.a.n }"},
+                "quota": {"tokens": "${ tasks.b.tokens }", "calls": 1},
+                "same_agent_as": "c",
+            },
+        }
+    )
+    step = plan.steps["d"]
+    assert step.needs == {"a", "b", "c"}
+    assert step.until is not None
+    assert step.until.evaluate({"output": {"n": 2}, "tasks": {"a": {"n": 1}}, "iteration": 0})
+    scope = {"tasks": {"b": {"tokens": 7}}}
+    amounts = {quota: amount.evaluate(scope) for quota, amount in step.quota.items()}
+    assert amounts == {"tokens": 7, "calls": 1}
+
+
+def test_runs_are_told_apart_by_an_expression() -> None:
+    plan = plan_of({"a": {}}, fair_by=" ${ input.tenant }")
+    assert plan.fair_by is not None
+    assert plan.fair_by.evaluate({"input": {"tenant": "acme"}}) == "acme"
+    assert plan_of({"a": {}}).fair_by is None
+
+
+def test_the_same_definition_is_compiled_once() -> None:
+    plan = plan_of({"a": {}, "b": {}})
+    again = WorkflowDefinition.parse(plan.definition.to_json())
+    assert compile_plan(again) is plan
+
+
+def test_the_order_of_the_tasks_is_part_of_a_plan() -> None:
+    plan, other = plan_of({"a": {}, "b": {}}), plan_of({"b": {}, "a": {}})
+    assert plan.digest == other.digest
+    assert (plan.roots, other.roots) == (("a", "b"), ("b", "a"))
+
+
+def test_every_fault_of_a_payload_is_listed_with_its_path() -> None:
+    payload = {"type": "object", "required": ["by"], "properties": {"by": {"type": "string"}}}
+    plan = plan_of(
+        {"w": {"wait": {"signal": "s", "payload": payload}}, "v": {"wait": {"signal": "t"}}}
+    )
+    problems = plan.signal_problems("s", {"by": 5})
+    assert [(problem.path, problem.message) for problem in problems] == [
+        ("payload.by", '5 is not of type "string"')
+    ]
+    assert plan.signal_problems("s", {"by": "ann"}) == []
+    assert plan.signal_problems("t", 5) == []
+    assert plan.signal_problems("unknown", 5) == []
 
 
 # --- a run's input ----------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""How facts change a run, family by family. Used by `evolve` only."""

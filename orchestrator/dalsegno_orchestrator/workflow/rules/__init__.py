@@ -1,0 +1,1 @@
+"""What follows from what came in, rule by rule: pure functions over a `Turn`."""
