@@ -9,6 +9,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from dalsegno.bench import core as pure_core
 from dalsegno.bench import load
 
 
@@ -19,6 +20,7 @@ from dalsegno.bench import load
     Examples:
       dalsegno bench chain --runs 2000
       dalsegno bench latency --json
+      dalsegno bench core --json
     """
 )
 def bench() -> None:
@@ -81,6 +83,23 @@ def latency(runs: int | None, as_json: bool) -> None:
         "ratio_to_floor": round(done.p50 / bare.p50, 2),
     }
     _show("latency", figures, as_json=as_json)
+
+
+@bench.command("core")
+@_runs
+@_json
+def core(runs: int | None, as_json: bool) -> None:
+    """The pure core: messages decided in a second, and what a large foreach costs a task."""
+    done = pure_core.measure(runs or 5_000)
+    figures = {
+        "messages": done.messages,
+        "seconds": round(done.seconds, 3),
+        "messages_per_second": round(done.messages_per_second),
+        f"task_microseconds_of_{pure_core.ITEMS_SMALL}": round(done.small_task_seconds * 1e6, 1),
+        f"task_microseconds_of_{pure_core.ITEMS_LARGE}": round(done.large_task_seconds * 1e6, 1),
+        "ratio_large_to_small": round(done.large_to_small, 2),
+    }
+    _show("core", figures, as_json=as_json)
 
 
 def _throughput(done: load.Throughput, agents: int) -> dict[str, Any]:
