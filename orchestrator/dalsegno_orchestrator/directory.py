@@ -39,7 +39,7 @@ QUEUE_SECONDS: Final = 1.0
 """About so much work may queue for an agent, so that what is urgent does not come last."""
 QUEUE_UNKNOWN: Final = 16
 """So many attempts may queue while nobody knows how long its work takes, or one for each slot."""
-QUEUE_MAX: Final = 4096
+QUEUE_MAX: Final = 20_000
 """Never more; and so many for an agent without a live replica, which is started by its queue."""
 DRAIN_SETTLE_SECONDS: Final = 10.0
 """After so long every live replica has told which attempts it has begun."""

@@ -75,16 +75,16 @@ def take(directory: Directory, *, seconds: float = 0.0, count: int = 1) -> None:
 @pytest.mark.parametrize(
     ("slots", "p50_seconds", "expected"),
     [
-        (0, 0.0, 4096),
-        (0, 5.0, 4096),
+        (0, 0.0, 20_000),
+        (0, 5.0, 20_000),
         (1, 0.0, 17),
         (4, 0.0, 20),
         (40, 0.0, 80),
-        (5000, 0.0, 4096),
+        (5000, 0.0, 10_000),
         (4, 1.0, 8),
         (4, 0.1, 44),
         (4, 0.001, 4004),
-        (4, 0.000001, 4096),
+        (4, 0.000001, 20_000),
         (1, 60.0, 2),
         (4, 60.0, 5),
     ],
@@ -118,7 +118,7 @@ def test_room_follows_the_pace_of_all_that_an_agent_does() -> None:
 
 def test_room_follows_the_slots() -> None:
     directory = directory_of(slots=0)
-    assert view(directory).room == 4096
+    assert view(directory).room == 20_000
     directory.hear(live(2), NOW)
     assert view(directory).room == 18
     directory.hear(live(30, "two"), NOW)
