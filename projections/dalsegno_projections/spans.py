@@ -250,7 +250,6 @@ class _Trace:
                 self._abandoned(event.abandoned, at_ns)
             case e.TaskFailed():
                 self._reported(event, at_ns, "failed").fail(event.error)
-                self._abandoned(event.abandoned, at_ns)
             case e.TaskTimedOut():
                 self._ended(event.task_id, event.attempt, at_ns, "timed_out").fail(event.error)
             case e.TaskRerouted():

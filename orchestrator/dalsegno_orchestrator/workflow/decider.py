@@ -123,7 +123,8 @@ def decide(run: Run, message: RunMessage, facts: Facts) -> list[RunEvent]:
         case TimeReached() | AgentsChanged() | TasksFreed():
             _noticed(turn, message)
         case _:
-            _asked(turn, message)
+            if facts.message_id not in run.heard:  # else it is a copy of what was done
+                _asked(turn, message)
     go_on(turn)
     return turn.events
 
@@ -156,7 +157,8 @@ def _asked(turn: Turn, message: Asked) -> None:
             ending.cancel(turn, message.reason)
         case PauseRun():
             if turn.run.status == "running":
-                turn.record(RunPaused(reason=message.reason))
+                asked_by = turn.facts.message_id
+                turn.record(RunPaused(reason=message.reason, message_id=asked_by))
         case ResumeRun():
             _resumed(turn)
         case RetryRun():
@@ -193,7 +195,7 @@ def _resumed(turn: Turn) -> None:
             f"run {run.id} asks whether it may cost more",
             suggestion=f"answer with the signal {budget.SIGNAL!r}",
         )
-    turn.record(RunResumed())
+    turn.record(RunResumed(message_id=turn.facts.message_id))
     attempts.park_again(turn, list(run.parked.values()))
 
 
@@ -252,10 +254,10 @@ def _agents_changed(turn: Turn, message: AgentsChanged) -> None:
     run = turn.run
     if run.status not in {"running", "compensating"}:
         return
-    attempts.park_again(turn, list(run.parked.values()))
     for task in list(run.assigned.values()) if message.gone else ():
         for agent in {agent for _, agent in task.open_attempts()} & message.gone:
             attempts.reroute(turn, task, agent)
+    attempts.park_again(turn, list(run.parked.values()))  # which may use up the budget
 
 
 def _parent(parent: ParentRun) -> Parent:

@@ -109,6 +109,16 @@ def _nothing(run: Run, event: e.RunEvent, at: datetime) -> None:
     """The fact says why; another one says what follows."""
 
 
+def _once(fold: Callable[[Run, Any, datetime], None]) -> Callable[[Run, Any, datetime], None]:
+    """Remember the request that a fact answers: a copy of it changes nothing."""
+
+    def folded(run: Run, event: Any, at: datetime) -> None:
+        run.heard.add(event.message_id)
+        fold(run, event, at)
+
+    return folded
+
+
 _FOLDS: Final[Mapping[type[e.RunEvent], Callable[[Run, Any, datetime], None]]] = {
     e.RunStarted: _started,
     # attempts
@@ -145,13 +155,13 @@ _FOLDS: Final[Mapping[type[e.RunEvent], Callable[[Run, Any, datetime], None]]] =
     e.PlanAccepted: plans.accepted,
     e.PlanRejected: plans.rejected,
     e.PlanFinished: plans.plan_finished,
-    e.RunReplanned: plans.replanned,
-    e.RunMigrated: plans.migrated,
-    e.RunRewound: plans.rewound,
-    e.RunReopened: plans.reopened,
+    e.RunReplanned: _once(plans.replanned),
+    e.RunMigrated: _once(plans.migrated),
+    e.RunRewound: _once(plans.rewound),
+    e.RunReopened: _once(plans.reopened),
     # the run
-    e.RunPaused: _paused,
-    e.RunResumed: lambda run, event, at: endings.resumed(run, at),
+    e.RunPaused: _once(_paused),
+    e.RunResumed: _once(lambda run, event, at: endings.resumed(run, at)),
     e.BudgetExceeded: lambda run, event, at: endings.exceeded(run, event),
     e.BudgetRaised: endings.raised,
     e.RunEnding: lambda run, event, at: endings.ending(run, event),

@@ -114,7 +114,7 @@ def _abandoned_by(event: e.Event) -> Sequence[e.Abandoned]:
         case e.TaskAssigned():  # every second event: found out first
             return ()
         case (
-            e.TaskCompleted() | e.TaskFailed() | e.TaskHandedOff() | e.PlanProposed()
+            e.TaskCompleted() | e.TaskHandedOff() | e.PlanProposed()
             | e.RunCompleted() | e.RunFailed() | e.RunCancelled() | e.RunCompensationFailed()
             | e.CompensationStarted() | e.RunRewound()
         ):  # fmt: skip

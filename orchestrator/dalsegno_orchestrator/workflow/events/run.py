@@ -28,12 +28,16 @@ class RunPaused(Fact):
 
     kind: ClassVar[str] = "run-paused.v1"
     reason: str = ""
+    message_id: str = ""
+    """Of the request: a copy of it changes nothing."""
 
 
 class RunResumed(Fact):
     """The run goes on; each timer has what was left of it."""
 
     kind: ClassVar[str] = "run-resumed.v1"
+    message_id: str = ""
+    """Of the request: a copy of it changes nothing."""
 
 
 class RunCompleted(Fact):
@@ -111,6 +115,8 @@ class RunReopened(Fact):
     undoing: bool = False
     """It is compensations that are tried again."""
     reason: str = ""
+    message_id: str = ""
+    """Of the request: a copy of it changes nothing."""
 
 
 class RunRewound(Fact):
@@ -124,6 +130,8 @@ class RunRewound(Fact):
     children: tuple[RunId, ...] = ()
     """Runs of sub-workflows that nobody waits for any more; they are cancelled."""
     reason: str = ""
+    message_id: str = ""
+    """Of the request: a copy of it changes nothing."""
 
 
 class BudgetExceeded(Fact):
@@ -211,6 +219,8 @@ class RunReplanned(Fact):
     change: dict[str, Any] = Field(default_factory=dict[str, Any])
     """By task, its new definition as a whole."""
     reason: str = ""
+    message_id: str = ""
+    """Of the request: a copy of it changes nothing."""
 
 
 class RunMigrated(Fact):
@@ -221,3 +231,5 @@ class RunMigrated(Fact):
     workflow_version: int
     definition_digest: str
     definition: dict[str, Any]
+    message_id: str = ""
+    """Of the request: a copy of it changes nothing."""

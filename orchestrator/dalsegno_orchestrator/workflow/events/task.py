@@ -83,8 +83,6 @@ class TaskFailed(Fact):
     retryable: bool
     final: bool
     """No attempt follows: the task's `on_error` decides how the run goes on."""
-    abandoned: tuple[Abandoned, ...] = ()
-    """The other attempt of a hedged task, if it is final: nobody waits for it any more."""
     usage: Usage | None = None
     queue_seconds: float = 0.0
     work_seconds: float = 0.0

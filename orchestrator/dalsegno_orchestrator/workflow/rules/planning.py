@@ -156,6 +156,7 @@ def replan(turn: Turn, message: ReplanRun) -> None:
         raise Refused(problems)
     turn.record(
         RunReplanned(
+            message_id=turn.facts.message_id,
             plan_version=run.plan_version + 1,
             add=message.add,
             drop=message.drop,
@@ -189,6 +190,7 @@ def migrate(turn: Turn, plan: Plan) -> None:
         raise Refused(problems)
     turn.record(
         RunMigrated(
+            message_id=turn.facts.message_id,
             plan_version=run.plan_version + 1,
             workflow_version=plan.definition.version,
             definition_digest=plan.digest,

@@ -111,7 +111,6 @@ def handed_off(turn: Turn, report: HandoffReport) -> None:
                 error=Failure(code="task.handoff_limit", message=text),
                 retryable=False,
                 final=len(task.opened) == 1,
-                abandoned=others(task, report.attempt),
                 usage=report.usage,
                 queue_seconds=report.queue_seconds,
                 work_seconds=report.work_seconds,

@@ -18,7 +18,14 @@ def retry(turn: Turn, message: RetryRun) -> None:
     run = turn.run
     if run.status == "compensation_failed":
         tasks = _chosen(message, run.uncompensated, "could not be undone")
-        turn.record(RunReopened(tasks=tasks, undoing=True, reason=message.reason))
+        turn.record(
+            RunReopened(
+                tasks=tasks,
+                undoing=True,
+                reason=message.reason,
+                message_id=turn.facts.message_id,
+            )
+        )
         return
     if run.status != "failed":
         raise Refused.because(
@@ -40,7 +47,7 @@ def retry(turn: Turn, message: RetryRun) -> None:
             path="tasks",
             suggestion="name no task, and all that failed is tried again",
         )
-    turn.record(RunReopened(tasks=tasks, reason=message.reason))
+    turn.record(RunReopened(tasks=tasks, reason=message.reason, message_id=turn.facts.message_id))
 
 
 def rewind(turn: Turn, message: RewindRun) -> None:
@@ -79,6 +86,7 @@ def rewind(turn: Turn, message: RewindRun) -> None:
             children=tuple(
                 one.child for one in gone if one.child is not None and one.status == "delegated"
             ),
+            message_id=turn.facts.message_id,
             reason=message.reason,
         )
     )

@@ -202,3 +202,14 @@ def test_the_last_that_the_budget_covers_is_the_last_that_goes_out() -> None:
     assert run.join() == []
     events = run.when(ResumeRun(run_id=RUN))
     assert list(assigned(events)) == ["two"]
+
+
+def test_an_agent_that_is_gone_loses_its_attempts_though_the_money_runs_out() -> None:
+    run = scenario({"one": DO, "two": {"capability": "rare"}}, budget={"tasks": 2})
+    run.agents.add("b", "do", slots=1)
+    first = assigned(run.start())["one"].agent
+    run.agents.add("c", "rare")
+    run.agents.views[first].slots = 0
+    events = run.lose(first)
+    assert kinds(events)[0] == "task-rerouted"
+    assert "task-rerouted" not in kinds(events)[1:]

@@ -24,6 +24,7 @@ WAITS = {"assigned", "parked", "retrying", "waiting", "sleeping", "delegated"}
 
 
 @given(workflows(), scripts)
+@settings(max_examples=300)
 def test_a_replay_of_the_history_gives_the_same_run_and_copies_change_nothing(
     top: dict[str, Any], script: list[Move]
 ) -> None:
@@ -83,6 +84,7 @@ def test_an_open_run_always_waits_for_something_that_can_come(
 
 
 @given(workflows(), scripts)
+@settings(max_examples=300)
 def test_every_run_ends_if_everybody_does_what_it_waits_for(
     top: dict[str, Any], script: list[Move]
 ) -> None:

@@ -24,7 +24,9 @@ def resume(run: Scenario) -> list[str]:
 def test_pausing_and_resuming_are_facts_and_happen_once() -> None:
     run = scenario(TWO)
     run.start()
-    assert run.when(PauseRun(run_id=run.run.id, reason="wait")) == [RunPaused(reason="wait")]
+    asked = PauseRun(run_id=run.run.id, reason="wait")
+    paused = [RunPaused(reason="wait", message_id="ask")]
+    assert run.when(asked, message_id="ask") == paused
     assert pause(run) == []
     assert resume(run) == ["run-resumed"]
     assert resume(run) == []
