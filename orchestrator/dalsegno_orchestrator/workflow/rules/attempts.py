@@ -100,8 +100,8 @@ def hedge(turn: Turn, task: Task) -> None:
     if budget.is_used_up(turn):
         return
     choice = choose_agent(turn, task, besides=task.agent)
-    if not isinstance(choice, Choice):
-        return
+    if not isinstance(choice, Choice) or not choice.candidates[0].live:
+        return  # who is not there cannot be faster
     try:
         permits = permits_of(turn, task)
     except ExpressionFailed:

@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from math import inf
+from typing import Final
 
 from dalsegno_orchestrator.workflow.assignment import Choice, choose
 from dalsegno_orchestrator.workflow.events import Permit
 from dalsegno_orchestrator.workflow.expressions import ExpressionFailed, Template
 from dalsegno_orchestrator.workflow.run import Run, Task
 from dalsegno_orchestrator.workflow.turn import Turn
+
+SEEN_MIN: Final = 20
+"""So many attempts of an agent have to be known before one in twenty can be told from the rest."""
 
 
 def choose_agent(turn: Turn, task: Task, *, besides: str | None = None) -> Choice | str:
@@ -90,9 +94,12 @@ def hedge_at(turn: Turn, task: Task, agent: str, after: float | str) -> datetime
     if after == "p95":
         views = turn.facts.agents.capable(task.capability or "")
         found = next((view for view in views if view.name == agent), None)
-        after = 0.0 if found is None else found.skills[task.capability or ""].p95_seconds
-        if after <= 0.0:
-            return None  # nothing was seen of it yet
+        if found is None:
+            return None
+        skill = found.skills[task.capability or ""]
+        if skill.completed < SEEN_MIN or skill.p95_seconds <= 0.0:
+            return None  # too little was seen of it
+        after = skill.p95_seconds
     return turn.facts.now + timedelta(seconds=float(after))
 
 

@@ -152,6 +152,23 @@ def test_p95_hedges_only_what_is_known_of_the_agent() -> None:
     assert assigned(known.after(1))["work"].agent == "b"
 
 
+def test_p95_hedges_nothing_before_twenty_attempts_were_seen() -> None:
+    for seen, hedges in ((19, False), (20, True)):
+        run = scenario({"work": WORK | {"hedge_after": "p95"}})
+        skill = {"do": Skill(completed=seen, p50_seconds=5.0, p95_seconds=20.0)}
+        run.agents.views["a"] = AgentView(name="a", labels={}, skills=skill, slots=4)
+        (event,) = assigned(run.start()).values()
+        assert (event.hedge_at is not None) is hedges
+
+
+def test_an_agent_that_is_not_there_is_no_help() -> None:
+    run = two()
+    run.agents.add("b", "do", slots=0)
+    assert run.after(30) == []
+    run.agents.add("b", "do")
+    assert kinds(run.after(300)) != []
+
+
 def test_a_run_that_stands_still_hedges_nothing() -> None:
     run = two()
     run.when(PauseRun(run_id=RUN))
