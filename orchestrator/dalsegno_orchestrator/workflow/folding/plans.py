@@ -24,6 +24,7 @@ from dalsegno_orchestrator.workflow.folding.steps import (
     outputs_of,
 )
 from dalsegno_orchestrator.workflow.plan import Plan, Step, compile_plan
+from dalsegno_orchestrator.workflow.policies import Budget
 from dalsegno_orchestrator.workflow.replanning import adopt_tasks, replan_tasks
 from dalsegno_orchestrator.workflow.run import FINAL, UNKNOWN, Part, Run, Task
 
@@ -81,7 +82,30 @@ def replanned(run: Run, event: RunReplanned, at: datetime) -> None:
 def migrated(run: Run, event: RunMigrated, at: datetime) -> None:
     run.plan_version = event.plan_version
     run.follows = event.definition_digest
-    adopt(run, compile_plan(WorkflowDefinition.parse(event.definition)), at)
+    before = run.plan.definition
+    after = WorkflowDefinition.parse(event.definition)
+    run.deadline_at = _moved(run.deadline_at, before.deadline, after.deadline, at)
+    if after.budget != before.budget:
+        spent, granted = _time_of(run.budget), _time_of(after.budget)
+        run.budget_at = _moved(run.budget_at, spent, granted, at)
+        run.budget = after.budget
+        run.exceeded.clear()
+    adopt(run, compile_plan(after), at)
+
+
+def _moved(
+    due: datetime | None, before: float | None, after: float | None, at: datetime
+) -> datetime | None:
+    """When a limit on time is reached that was `before` seconds and is `after` seconds now."""
+    if after is None:
+        return None
+    if due is None or before is None:
+        return at + timedelta(seconds=after)
+    return due + timedelta(seconds=after - before)
+
+
+def _time_of(budget: Budget | None) -> float | None:
+    return None if budget is None else budget.time
 
 
 def adopt(run: Run, plan: Plan, at: datetime) -> None:

@@ -1,5 +1,6 @@
 """Plans changed by people, and runs that move to another version of their workflow."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -202,3 +203,21 @@ def test_a_run_whose_plan_was_changed_does_not_move_until_that_is_undone() -> No
     run.when(RewindRun(run_id=RUN, task_id="plan"))
     moved = migrate(run, {"plan": {**DO, "dynamic": {}}, "more": DO})
     assert kinds(moved) == ["run-migrated", "task-assigned"]
+
+
+def test_the_limits_of_the_version_that_is_moved_to_count_from_the_start() -> None:
+    run = scenario(TASKS, deadline="10m", budget={"time": "5m", "tasks": 1})
+    run.start()
+    run.done("one")
+    assert run.run.status == "paused", "its budget is used up"
+    run.when(ResumeRun(run_id=RUN))
+    begun = run.run.started_at
+    migrate(run, TASKS, deadline="30m", budget={"time": "20m"})
+    assert run.run.deadline_at == begun + timedelta(minutes=30)
+    assert run.run.budget_at == begun + timedelta(minutes=20)
+    assert not run.run.exceeded
+    migrate(run, TASKS, version=3)
+    assert (run.run.deadline_at, run.run.budget_at, run.run.budget) == (None, None, None)
+    run.after(60)
+    migrate(run, TASKS, version=4, deadline="1m")
+    assert run.run.deadline_at == run.now + timedelta(minutes=1), "it had none: from now on"
