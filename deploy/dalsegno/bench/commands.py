@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import click
 import orjson
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from dalsegno.bench import core as pure_core
 from dalsegno.bench import load
+from dalsegno.bench.agents import TASKS
 
 
 @click.group(
@@ -99,7 +100,8 @@ def core(runs: int | None, as_json: bool) -> None:
         f"task_microseconds_of_{pure_core.ITEMS_LARGE}": round(done.large_task_seconds * 1e6, 1),
         "ratio_large_to_small": round(done.large_to_small, 2),
     }
-    _show("core", figures, as_json=as_json)
+    settings = {"tasks_per_run": TASKS, "store": "none", "nats": "none"}
+    _show("core", figures, as_json=as_json, settings=settings)
 
 
 def _throughput(done: load.Throughput, agents: int) -> dict[str, Any]:
@@ -112,10 +114,18 @@ def _throughput(done: load.Throughput, agents: int) -> dict[str, Any]:
     }
 
 
-def _show(name: str, figures: Mapping[str, Any], *, as_json: bool) -> None:
-    settings = {"store": "sqlite, synchronous=FULL", "nats": "file storage"}
+_SETTINGS: Final = {"store": "sqlite, synchronous=FULL", "nats": "file storage"}
+
+
+def _show(
+    name: str,
+    figures: Mapping[str, Any],
+    *,
+    as_json: bool,
+    settings: Mapping[str, Any] = _SETTINGS,
+) -> None:
     if as_json:
-        whole = {"bench": name, **figures, "settings": settings, "hardware": load.hardware()}
+        whole = {"bench": name, **figures, "settings": dict(settings), "hardware": load.hardware()}
         click.echo(orjson.dumps(whole).decode())
         return
     table = Table(title=f"bench {name}", show_header=False)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from dalsegno.bench.agents import TASKS, chain_input, chain_workflow
 from dalsegno_bus.ids import RunId, new_run_id
 from dalsegno_bus.messages import CompletedReport, Json, StartRun
+from dalsegno_orchestrator.garbage import look_less_often
 from dalsegno_orchestrator.workflow.assignment import AgentView, Skill
 from dalsegno_orchestrator.workflow.decider import decide, start
 from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
@@ -72,6 +73,7 @@ class _Everybody:
 
 def measure(runs: int) -> Figures:
     """Drive `runs` five-task chains, then one small and one large `foreach`."""
+    look_less_often()  # as an orchestrator does
     chain = compile_plan(WorkflowDefinition.parse(chain_workflow()))
     each = compile_plan(WorkflowDefinition.parse(_EACH))
     agents = _Everybody([task.capability or "" for plan in (chain, each)
