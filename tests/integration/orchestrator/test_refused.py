@@ -91,6 +91,26 @@ async def test_a_report_in_another_agents_name_has_no_effect(world: World) -> No
     assert "task-completed" not in world.kinds(accepted.run_id)
 
 
+async def test_a_report_on_an_attempt_that_is_with_another_agent_is_kept_for_people(
+    world: World,
+) -> None:
+    async with world.orchestrator() as orchestrator:
+        await world.register("chain", CHAIN)
+        async with world.worker(adder()):
+            await world.until_known("adder")
+        accepted = await world.client.start("chain", {"value": 1})
+        await world.until_recorded(accepted.run_id, "task-assigned")
+        forged = CompletedReport(
+            run_id=accepted.run_id, task_id="one", attempt=1, agent="intruder", replica="x"
+        )
+        subject = world.subjects.report("intruder", accepted.run_id)
+        await world.bus.store([Outgoing(subject, encode(forged))])
+        letter = await _dead_letter(world)
+        assert orchestrator.counts()["messages_refused"] == 1
+    assert letter.reason == ("agent 'intruder' reports on attempt 1 of one, which is with 'adder'")
+    assert "task-completed" not in world.kinds(accepted.run_id)
+
+
 async def test_a_report_on_a_run_that_does_not_exist_becomes_a_dead_letter(world: World) -> None:
     stray = RunId(new_run_id())
     report = CompletedReport(
