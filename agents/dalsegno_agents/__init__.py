@@ -2,9 +2,10 @@
 
 from dalsegno_agents.agent import Agent
 from dalsegno_agents.context import TaskContext
-from dalsegno_agents.errors import QuestionFailed
+from dalsegno_agents.errors import QuestionFailed, ReplanRefused
 from dalsegno_agents.offline import offline_context
 from dalsegno_agents.outcomes import Handoff, LastProgress, Plan
+from dalsegno_agents.replanning import Replan
 from dalsegno_bus.errors import TaskRejected, TaskRetry
 from dalsegno_bus.messages import Artifact
 
@@ -15,6 +16,8 @@ __all__ = [
     "LastProgress",
     "Plan",
     "QuestionFailed",
+    "Replan",
+    "ReplanRefused",
     "TaskContext",
     "TaskRejected",
     "TaskRetry",

@@ -3,13 +3,14 @@
 import logging
 import math
 import re
-from collections.abc import Callable, Coroutine, MutableMapping
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from dalsegno_agents.outcomes import LastProgress
+from dalsegno_agents.replanning import Replan
 from dalsegno_agents.values import NotJson, as_json, clean
 from dalsegno_bus.artifacts import ArtifactStore
 from dalsegno_bus.errors import UsageError
@@ -51,6 +52,7 @@ class Line(Protocol):
     def stream(self, piece: Json) -> None: ...
     async def ask(self, capability: str, value: Json, timeout_seconds: float) -> Json: ...
     async def ask_live(self, capability: str, value: Json, timeout_seconds: float) -> Json: ...
+    async def replan(self, wanted: Replan) -> None: ...
     def wait_for(self, make: Callable[[], Coroutine[Any, Any, Json]]) -> Json:
         """From a thread: what the coroutine returns or raises in the event loop."""
         ...
@@ -230,6 +232,70 @@ class TaskContext(Generic[DepsT]):
         """
         value = _question(capability, input, timeout)
         return self.line.wait_for(partial(self.line.ask_live, capability, value, timeout))
+
+    async def replan(
+        self,
+        add: Mapping[str, object] | None = None,
+        drop: Sequence[str] = (),
+        change: Mapping[str, object] | None = None,
+        reason: str = "",
+        plan_version: int | None = None,
+    ) -> None:
+        """Change what has not begun in this run, all of it or nothing; recorded when this returns.
+
+        The same change (for whatever reason) that this task asks for again, in this attempt or a
+        later one, is made once; with another `plan_version` it is another one. The history tells it
+        as `client:agent:<name>/<replica>`: requests come in on a subject that everybody may write
+        to, so that nobody proves to be that agent, as the report of an attempt does.
+
+        Args:
+            add: New tasks by name, as a workflow file has them.
+            drop: Names of tasks that shall not be.
+            change: Tasks by name, each with its new definition as a whole.
+            reason: For people; it stands in the history.
+            plan_version: The plan that this is a change of: another one is refused. None: any.
+
+        Raises:
+            ReplanRefused: The plan would not be good, or the run is about to end; every reason.
+                Uncaught, the attempt is retried.
+            Unavailable: No orchestrator answered. Uncaught, the attempt is retried.
+            UsageError: There is nothing to change, it is nothing JSON can say, or this answers a
+                live question, of which nothing is recorded.
+        """
+        await self.line.replan(self._wanted(add, drop, change, reason, plan_version))
+
+    def replan_blocking(
+        self,
+        add: Mapping[str, object] | None = None,
+        drop: Sequence[str] = (),
+        change: Mapping[str, object] | None = None,
+        reason: str = "",
+        plan_version: int | None = None,
+    ) -> None:
+        """The same as `replan`, for plain functions: blocks this thread until it is recorded.
+
+        Raises:
+            ReplanRefused: See `replan`.
+            Unavailable: See `replan`.
+            QuestionFailed: The attempt is cancelled meanwhile.
+            UsageError: See `replan`; also in an async handler, which must not block.
+        """
+        wanted = self._wanted(add, drop, change, reason, plan_version)
+        self.line.wait_for(partial(self.line.replan, wanted))
+
+    def _wanted(
+        self,
+        add: Mapping[str, object] | None,
+        drop: Sequence[str],
+        change: Mapping[str, object] | None,
+        reason: str,
+        plan_version: int | None,
+    ) -> Replan:
+        if not self.line.is_recorded:
+            raise UsageError("whoever answers a live question cannot replan: it is in no run")
+        return Replan.of(
+            add=add, drop=drop, change=change, reason=reason, plan_version=plan_version
+        )
 
 
 def _question(capability: str, value: object, timeout_seconds: float) -> Json:

@@ -1,5 +1,7 @@
 """The errors that only agents know; all others stand in `dalsegno_bus.errors`."""
 
+from collections.abc import Sequence
+
 from dalsegno_bus.errors import TaskError
 
 
@@ -22,6 +24,23 @@ class QuestionFailed(TaskError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_failed, (str(self), self.reason_code, self.detail))
+
+
+class ReplanRefused(TaskError):
+    """The run's plan stays as it was. Catch it to go on; else the attempt is tried again.
+
+    Args:
+        reasons: Every one, readable.
+    """
+
+    code = "task.replan"
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__(tuple(reasons))
+        self.reasons = tuple(reasons)
+
+    def __str__(self) -> str:
+        return "the change of the plan was refused: " + "; ".join(self.reasons)
 
 
 def _failed(message: str, code: str, detail: object) -> QuestionFailed:

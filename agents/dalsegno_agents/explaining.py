@@ -5,7 +5,7 @@ import math
 import traceback
 from typing import Final
 
-from dalsegno_agents.errors import QuestionFailed
+from dalsegno_agents.errors import QuestionFailed, ReplanRefused
 from dalsegno_agents.values import NotJson, as_json, clean
 from dalsegno_bus.errors import ArtifactMissing, TaskRejected, TaskRetry
 from dalsegno_bus.messages import Failure, Json
@@ -42,6 +42,10 @@ def explain(
                 message=_text(error),
                 detail={"code": error.reason_code, "detail": _detail(error)},
             )
+            return failure, True, None
+        case ReplanRefused():
+            reasons = [clean(each, chars_max=MESSAGE_CHARS_MAX) for each in error.reasons]
+            failure = Failure(code=error.code, message=_text(error), detail={"reasons": reasons})
             return failure, True, None
         case ArtifactMissing():
             return Failure(code=error.code, message=_text(error)), True, None

@@ -11,6 +11,7 @@ from dalsegno_agents.live_asking import LiveQuestions
 from dalsegno_agents.outcomes import LastProgress
 from dalsegno_agents.portal import Calls, Portal
 from dalsegno_agents.questions import Questions
+from dalsegno_agents.replanning import Replan, Replanning
 from dalsegno_agents.reports import Identity
 from dalsegno_bus.messages import Json
 
@@ -23,6 +24,7 @@ class Outside:
     heart: Heart
     questions: Questions
     live_questions: LiveQuestions
+    replanning: Replanning
     portal: Portal
 
 
@@ -84,6 +86,9 @@ class AttemptLine:
         return await self._outside.live_questions.ask(
             self._identity, capability, value, timeout_seconds=timeout_seconds
         )
+
+    async def replan(self, wanted: Replan) -> None:
+        await self._outside.replanning.replan(self._identity, wanted)
 
     def wait_for(self, make: Callable[[], Coroutine[Any, Any, Json]]) -> Json:
         return self._calls.wait_for(make)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from dalsegno_agents.context import AttemptLog, TaskContext
 from dalsegno_agents.errors import QuestionFailed
 from dalsegno_agents.outcomes import LastProgress
+from dalsegno_agents.replanning import Replan
 from dalsegno_agents.values import as_json
 from dalsegno_bus.artifacts import ArtifactStore
 from dalsegno_bus.ids import TaskId, new_run_id
@@ -24,7 +25,9 @@ class OfflineLine:
         answers: Mapping[str, object],
         on_progress: Callable[[float | None, str], None] | None,
         on_stream: Callable[[Json], None] | None,
+        replans: list[Replan],
     ) -> None:
+        self._replans = replans
         self._answers = answers
         self._on_progress = on_progress
         self._on_stream = on_stream
@@ -55,6 +58,9 @@ class OfflineLine:
     async def ask_live(self, capability: str, value: Json, timeout_seconds: float) -> Json:
         return await self.ask(capability, value, timeout_seconds)
 
+    async def replan(self, wanted: Replan) -> None:
+        self._replans.append(wanted)
+
     def wait_for(self, make: Callable[[], Coroutine[Any, Any, Json]]) -> Json:
         step = make()
         try:
@@ -71,6 +77,7 @@ def offline_context(
     on_progress: Callable[[float | None, str], None] | None = None,
     on_stream: Callable[[Json], None] | None = None,
     answers: Mapping[str, object] | None = None,
+    replans: list[Replan] | None = None,
     last_progress: LastProgress | None = None,
     last_failure: Failure | None = None,
 ) -> TaskContext[DepsT]:
@@ -83,6 +90,8 @@ def offline_context(
         on_stream: Hears the pieces that the handler streams.
         answers: What comes back from whom it asks, by capability; an exception is raised. Asking
             for any other capability raises `QuestionFailed`.
+        replans: Where the changes of the plan are put that the handler asks for; nothing is
+            checked or changed.
         last_progress: What an attempt before this one told last.
         last_failure: Why the attempt before this one failed.
     """
@@ -96,5 +105,5 @@ def offline_context(
         last_failure=last_failure,
         artifacts=ArtifactStore(str(folder)),
         log=AttemptLog(logging.getLogger("dalsegno.agent.offline")),
-        line=OfflineLine(answers or {}, on_progress, on_stream),
+        line=OfflineLine(answers or {}, on_progress, on_stream, [] if replans is None else replans),
     )

@@ -53,7 +53,10 @@ class Calls:
         """
         portal = self._portal
         if threading.get_ident() == portal.thread:
-            raise UsageError("an async handler must not block: use `await context.ask(...)`")
+            raise UsageError(
+                "an async handler must not block: use `await context.ask(...)` and the like, "
+                "without `_blocking`"
+            )
         waiting: Future[ResultT] = Future()
         if portal.loop is None or portal.loop.is_closed():
             raise QuestionFailed(OVER, code="task.cancelled")

@@ -33,6 +33,7 @@ from dalsegno_agents.performer import Performer
 from dalsegno_agents.portal import Portal
 from dalsegno_agents.presence import Attendance
 from dalsegno_agents.questions import Questions
+from dalsegno_agents.replanning import Replanning
 from dalsegno_agents.reports import Reports
 from dalsegno_agents.returned import Returned
 from dalsegno_agents.settings import AgentSettings
@@ -119,6 +120,7 @@ class Worker:
             heart=Heart(bus, reports),
             questions=Questions(bus, subjects, reports),
             live_questions=LiveQuestions(bus, subjects, reports),
+            replanning=Replanning(bus, subjects, source=reports.source),
             portal=Portal(),
         )
         self._performer = Performer(

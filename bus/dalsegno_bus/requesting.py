@@ -58,21 +58,43 @@ class Requests:
             for subject, request in requests[begin : begin + REQUESTS_OPEN_MAX]:
                 message_id = new_message_id()
                 messages[message_id] = self._outgoing(subject, message_id, request)
-            async with self._replies.expect(messages) as expected:
-                await self._until_answered(messages, expected, timeout_seconds)
-                answers += [_answer(expected.replies[message_id]) for message_id in messages]
+            answers += await self._answers(messages, timeout_seconds)
         return answers
 
-    async def send_one(self, subject: str, request: Request, *, timeout_seconds: float) -> Accepted:
+    async def send_one(
+        self,
+        subject: str,
+        request: Request,
+        *,
+        timeout_seconds: float,
+        message_id: str | None = None,
+    ) -> Accepted:
         """The answer to one request.
+
+        Args:
+            subject: Where it goes.
+            request: What is asked for.
+            timeout_seconds: How long to wait for the answer.
+            message_id: The id that this request had before, perhaps in another process: what was
+                done under it is not done again. No two requests that wait for answers here at the
+                same time may have the same. None: a new one.
 
         Raises:
             RunRejected: It is refused, with every reason.
             Unavailable: Nobody answered in time.
             UsageError: It is too large for a message.
         """
-        (answer,) = await self.send([(subject, request)], timeout_seconds=timeout_seconds)
+        message_id = message_id or new_message_id()
+        messages = {message_id: self._outgoing(subject, message_id, request)}
+        (answer,) = await self._answers(messages, timeout_seconds)
         return accepted(answer)
+
+    async def _answers(
+        self, messages: Mapping[str, Outgoing], timeout_seconds: float
+    ) -> list[Accepted | RunRejected]:
+        async with self._replies.expect(messages) as expected:
+            await self._until_answered(messages, expected, timeout_seconds)
+            return [_answer(expected.replies[message_id]) for message_id in messages]
 
     async def _until_answered(
         self, messages: Mapping[str, Outgoing], expected: Expected, timeout_seconds: float

@@ -35,7 +35,8 @@ class Steering:
     All of them take `requested_by` and `timeout_seconds`:
 
     Args:
-        requested_by: Who wants it, as the history tells; None: the client's own `source`.
+        requested_by: Who wants it; None: the client's own `source`. The history tells it after
+            `client:`, because nobody proves it: whoever may ask may give any name.
         timeout_seconds: How long to wait for the answer.
     """
 
@@ -177,6 +178,7 @@ class Steering:
         reason: str = "",
         requested_by: str | None = None,
         timeout_seconds: float = REQUEST_SECONDS_MAX,
+        message_id: str | None = None,
     ) -> Accepted:
         """Change what has not begun in a run, all of it or nothing.
 
@@ -189,6 +191,8 @@ class Steering:
             reason: Stands in the history.
             requested_by: Who wants it.
             timeout_seconds: How long to wait for the answer.
+            message_id: The same for the same change asked for again, which is then made once;
+                None: a new one.
 
         Raises:
             RunRejected: There is no such run, or the plan would not be good; every reason.
@@ -203,7 +207,7 @@ class Steering:
             reason=reason,
             requested_by=requested_by or self._source,
         )
-        return await self._ask(request, timeout_seconds)
+        return await self._ask(request, timeout_seconds, message_id)
 
     async def migrate(
         self,
@@ -289,6 +293,12 @@ class Steering:
         subject = self._subjects.request(schedule_id(workflow))
         return await self._requests.send_one(subject, request, timeout_seconds=timeout_seconds)
 
-    async def _ask(self, request: RunRequest, timeout_seconds: float) -> Accepted:
-        subject = self._subjects.request(request.run_id)
-        return await self._requests.send_one(subject, request, timeout_seconds=timeout_seconds)
+    async def _ask(
+        self, request: RunRequest, timeout_seconds: float, message_id: str | None = None
+    ) -> Accepted:
+        return await self._requests.send_one(
+            self._subjects.request(request.run_id),
+            request,
+            timeout_seconds=timeout_seconds,
+            message_id=message_id,
+        )

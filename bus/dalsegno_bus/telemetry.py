@@ -63,6 +63,8 @@ MESSAGING_DESTINATION: Final = "messaging.destination.name"
 MESSAGING_OPERATION: Final = "messaging.operation.type"
 MESSAGE_ID: Final = "messaging.message.id"
 ERROR_TYPE: Final = "error.type"
+LINK: Final = "dalsegno.link"
+"""What a link leads to: `child` or `parent`."""
 
 # --- ids --------------------------------------------------------------------------------------
 
@@ -112,6 +114,15 @@ class SpanEvent:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SpanLink:
+    """Leads to a span of this or another trace that is no parent; that one need not exist yet."""
+
+    trace_id: int
+    span_id: int
+    attributes: Attributes = field(default_factory=dict[str, Attribute])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FinishedSpan:
     """A span with all it will ever say, made from the history; times count from 1970 (UTC)."""
 
@@ -125,6 +136,7 @@ class FinishedSpan:
     error: str | None = None
     """Why it failed; None: it did not."""
     events: Sequence[SpanEvent] = ()
+    links: Sequence[SpanLink] = ()
     kind: Kind = "internal"
 
 
@@ -263,11 +275,12 @@ def _parent_of(command: TaskCommand, parent: str | None) -> "Context":
 def _readable(span: FinishedSpan, provider: "TracerProvider") -> "ReadableSpan":
     from opentelemetry.sdk.trace import Event, ReadableSpan
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+    from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-    def context(span_id: int) -> SpanContext:
+    def context(span_id: int, trace_id: int = span.trace_id) -> SpanContext:
         sampled = TraceFlags(TraceFlags.SAMPLED)
-        return SpanContext(span.trace_id, span_id, is_remote=False, trace_flags=sampled)
+        is_remote = trace_id != span.trace_id
+        return SpanContext(trace_id, span_id, is_remote=is_remote, trace_flags=sampled)
 
     return ReadableSpan(
         name=span.name,
@@ -276,6 +289,9 @@ def _readable(span: FinishedSpan, provider: "TracerProvider") -> "ReadableSpan":
         resource=provider.resource,
         attributes=dict(span.attributes),
         events=[Event(event.name, dict(event.attributes), event.at_ns) for event in span.events],
+        links=[
+            Link(context(link.span_id, link.trace_id), dict(link.attributes)) for link in span.links
+        ],
         kind=SpanKind[span.kind.upper()],
         status=Status() if span.error is None else Status(StatusCode.ERROR, span.error),
         start_time=span.start_ns,

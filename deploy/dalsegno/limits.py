@@ -1,6 +1,5 @@
 """Limits as the command line shows them: how they are set, what is taken, who waits. Pure."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -138,8 +137,7 @@ def waiting_table(one: Standing) -> Table:
 def waiting_in(
     run_id: str, workflow: str, tasks: Sequence[TaskSummary], limit: str
 ) -> list[Waiting]:
-    """The tasks of a run that wait for this limit: the reason of such a task names it."""
-    named = re.compile(rf"{re.escape(limit)}(?![\w-]|\.\w)")
+    """The tasks of a run that wait for this limit."""
     return [
         Waiting(
             run_id=run_id,
@@ -149,7 +147,7 @@ def waiting_in(
             since=task.changed_at,
         )
         for task in tasks
-        if task.status == "parked" and named.search(task.parked_reason or "")
+        if task.waits_for == limit
     ]
 
 

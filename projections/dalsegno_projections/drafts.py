@@ -32,6 +32,7 @@ class Draft:
     error: str | None = None
     events: list[t.SpanEvent] = field(default_factory=list[t.SpanEvent])
     events_left_out: int = 0
+    links: list[t.SpanLink] = field(default_factory=list[t.SpanLink])
     kind: t.Kind = "internal"
     parent_span_id: int | None = None
     """None: the run itself."""
@@ -80,5 +81,6 @@ class Draft:
             attributes=self.attributes,
             error=self.error,
             events=self.events,
+            links=self.links,
             kind=self.kind,
         )

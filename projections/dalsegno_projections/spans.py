@@ -6,8 +6,8 @@ the attempt that asked. What happened at one moment (parked, a retry, a signal) 
 span. Ids come from the history alone (`telemetry`), so that a run can be sent again at any age and
 the spans that agents make themselves find their parents.
 
-A run of a sub-workflow is a trace of its own. The two name each other: the parent's span has the
-child's run and trace, the child's root has the parent's run, trace and span.
+A run of a sub-workflow is a trace of its own. The two name each other and link to each other
+(`families`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,6 +19,12 @@ from dalsegno_bus.messages import Failure
 from dalsegno_orchestrator.history import Recorded
 from dalsegno_orchestrator.workflow import events as e
 from dalsegno_projections.drafts import EVENTS_MAX, Draft, nanoseconds
+from dalsegno_projections.families import (
+    child_attributes,
+    link_to_child,
+    links_to_parent,
+    parent_attributes,
+)
 from dalsegno_projections.sentences import sentence_of
 from dalsegno_projections.views.progress import is_run_event
 from dalsegno_projections.views.values import text
@@ -34,13 +40,6 @@ NO_ATTEMPT: Final = 0
 
 HEDGES: Final = "dalsegno.task.hedges"
 """The attempt beside which this one began."""
-CHILD_RUN: Final = "dalsegno.child.run.id"
-CHILD_TRACE: Final = "dalsegno.child.trace.id"
-PARENT_RUN: Final = "dalsegno.parent.run.id"
-PARENT_TASK: Final = "dalsegno.parent.task.id"
-PARENT_TRACE: Final = "dalsegno.parent.trace.id"
-PARENT_SPAN: Final = "dalsegno.parent.span.id"
-SCHEDULE: Final = "dalsegno.schedule.id"
 PLAN_VERSION: Final = "dalsegno.plan.version"
 
 _Began: TypeAlias = e.TaskAssigned | e.ChildStarted | e.SignalAwaited | e.TimerSet
@@ -99,9 +98,10 @@ class _Trace:
                 t.RUN_ID: str(run_id),
                 t.WORKFLOW: event.workflow,
                 t.WORKFLOW_VERSION: event.workflow_version,
-                **_parent(event.parent),
+                **parent_attributes(event.parent),
                 **{f"dalsegno.label.{key}": value for key, value in event.labels.items()},
             },
+            links=links_to_parent(event.parent),
         )
         self._drafts: list[Draft] = []
         self._open: dict[str, dict[int, Draft]] = {}
@@ -230,11 +230,8 @@ class _Trace:
                 span.parent_span_id = None if asked is None else asked.span_id
             case e.ChildStarted():
                 span = self._began(task, f"{t.ATTEMPT_SPAN} {task}", at_ns, event.attempt)
-                span.attributes |= {
-                    CHILD_RUN: str(event.run_id),
-                    CHILD_TRACE: event.run_id.hex,
-                    "dalsegno.child.workflow": event.workflow,
-                }
+                span.attributes |= child_attributes(event)
+                span.links.append(link_to_child(event))
             case e.SignalAwaited():
                 self._began(task, f"{WAIT_SPAN} {event.signal}", at_ns)
             case e.TimerSet():
@@ -372,21 +369,6 @@ class _Trace:
             for span in spans.values():
                 span.end(at_ns, "abandoned")
         self._open.clear()
-
-
-def _parent(parent: e.Parent | None) -> dict[str, t.Attribute]:
-    """What started the run: a task of another one, or a schedule."""
-    if parent is None:
-        return {}
-    if not parent.task_id:
-        return {SCHEDULE: str(parent.run_id)}
-    span = t.attempt_span_id(parent.run_id, parent.task_id, parent.attempt)
-    return {
-        PARENT_RUN: str(parent.run_id),
-        PARENT_TASK: parent.task_id,
-        PARENT_TRACE: parent.run_id.hex,
-        PARENT_SPAN: f"{span:016x}",
-    }
 
 
 def _name(event: e.RunEvent) -> str:

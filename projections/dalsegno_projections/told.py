@@ -14,6 +14,7 @@ from dalsegno_projections import questions as q
 from dalsegno_projections.sentences import sentence_of
 from dalsegno_projections.views.agents import AgentRow, reports_of
 from dalsegno_projections.views.runs import RunRow
+from dalsegno_projections.views.spread import percentile
 from dalsegno_projections.views.tasks import TaskRow
 from dalsegno_projections.views.values import JSON_BYTES_MAX, instant, text
 
@@ -93,6 +94,8 @@ def agent_told(row: AgentRow) -> q.AgentSummary:
         row,
         queue_seconds_mean=row.queue_seconds / reports if reports else None,
         work_seconds_mean=row.work_seconds / reports if reports else None,
+        work_seconds_p50=percentile(row.work_times, 50),
+        work_seconds_p95=percentile(row.work_times, 95),
     )
 
 

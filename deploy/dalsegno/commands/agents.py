@@ -49,8 +49,8 @@ def list_agents(folder: Path | None, as_json: bool) -> None:
         say(f"no agents; start one: {typed('agent MODULE:AGENT', folder)}")
     else:
         rows = [_row(agent) for agent in known]
-        headers = ("Agent", ">Here", ">Busy", ">Done", ">Failed", ">Mean work", "*Capabilities")
-        console().print(table(*headers, rows=rows))
+        counts = (">Here", ">Busy", ">Done", ">Failed", ">Work p50", ">p95")
+        console().print(table("Agent", *counts, "*Capabilities", rows=rows))
 
 
 @agents.command()
@@ -148,6 +148,7 @@ def _row(agent: Known) -> tuple[Any, ...]:
         str(agent.working) if agent.working else "",
         str(record.completed) if record else "",
         str(record.failed + record.timed_out) if record else "",
-        seconds(record.work_seconds_mean) if record else "",
+        seconds(record.work_seconds_p50) if record else "",
+        seconds(record.work_seconds_p95) if record else "",
         cell(", ".join(capabilities)),
     )

@@ -33,6 +33,9 @@ class AgentSummary(Answer):
     queue_seconds_mean: float | None
     """Over all attempts that it reported on; None: none."""
     work_seconds_mean: float | None
+    work_seconds_p50: float | None = None
+    """Of all that it ever did well, to about 6 %; None: nothing."""
+    work_seconds_p95: float | None = None
     usd: float
     tokens: int
     last_seen_at: str | None

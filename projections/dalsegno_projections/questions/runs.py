@@ -90,6 +90,8 @@ class TaskSummary(Answer):
     reason: str | None
     candidates: list[dict[str, Json]]
     parked_reason: str | None
+    waits_for: str | None = None
+    """The limit of which there is not enough, while it is parked; None: no limit keeps it."""
     retry_at: str | None
     signal: str | None
     until: str | None

@@ -1,10 +1,11 @@
 """The view of agents: what each has done, as the history tells; who is alive now is not in it."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from dalsegno_orchestrator.workflow import events as e
+from dalsegno_projections.views.spread import counted
 from dalsegno_projections.views.table import AnyTable, Change, Entry, Found, Key, Table
 from dalsegno_projections.views.values import bounded, changed
 
@@ -28,6 +29,8 @@ class AgentRow:
     They are no failures."""
     queue_seconds: float = 0.0
     work_seconds: float = 0.0
+    work_times: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How the work times of what it did well are spread (`spread`), over all its capabilities."""
     usd: float = 0.0
     tokens: int = 0
     last_seen_at: str | None = None
@@ -129,6 +132,8 @@ def _reported(row: AgentRow, event: _Report, at: str) -> dict[str, Any]:
         "work_seconds": row.work_seconds + event.work_seconds,
         "last_seen_at": max(at, row.last_seen_at or ""),
     }
+    if not isinstance(event, e.TaskFailed):  # how fast it gives up says nothing
+        changes["work_times"] = counted(row.work_times, event.work_seconds)
     if event.usage is not None:
         changes["usd"] = row.usd + event.usage.usd
         changes["tokens"] = bounded(row.tokens + event.usage.tokens)

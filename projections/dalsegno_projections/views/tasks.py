@@ -42,6 +42,8 @@ def apply(before: Mapping[str, TaskRow | None], entry: Entry) -> Iterable[TaskRo
         changes = changes_of(event, known, at)
         if known.beside is not None and not isinstance(event, _KEEPS_BESIDE):
             changes |= _without_beside(event, known)
+        if known.waits_for is not None and status != "parked":
+            changes["waits_for"] = None
         changes["status"] = status
         changes["changed_at"] = at
         if status in _ENDED:

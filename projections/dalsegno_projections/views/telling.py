@@ -41,6 +41,8 @@ class TaskRow:
     candidates: str | None = None
     """Who else could have had it, with scores (JSON)."""
     parked_reason: str | None = None
+    waits_for: str | None = None
+    """The limit of which there is not enough, while it is parked; None: no limit keeps it."""
     retry_at: str | None = None
     signal: str | None = None
     """Which signal it waits or waited for."""
@@ -88,6 +90,7 @@ FORGOTTEN: Final[Mapping[str, Any]] = {
     "beside": None,
     "beside_agent": None,
     "parked_reason": None,
+    "waits_for": None,
     "retry_at": None,
     "signal": None,
     "until": None,
@@ -119,7 +122,11 @@ def changes_of(  # noqa: C901 - one case for each kind that says more than a sta
         case e.TaskCompleted():
             return _reported(row, event) | _output(event.output)
         case e.TaskParked():
-            return {"capability": event.capability, "parked_reason": text(event.reason)}
+            return {
+                "capability": event.capability,
+                "parked_reason": text(event.reason),
+                "waits_for": text(event.waits_for) or None,
+            }
         case e.TasksExpanded():
             return {"items": event.count}
         case e.TaskFailed():

@@ -239,6 +239,7 @@ async def test_agents_are_told_with_their_means(desk: Desk) -> None:
     ann, z = listed.agents
     assert (ann.agent, ann.assigned, ann.completed, ann.last_seen_at) == ("ann", 2, 1, iso(2))
     assert (ann.queue_seconds_mean, ann.work_seconds_mean) == (0.25, 0.5)
+    assert ann.work_seconds_p50 == ann.work_seconds_p95 == pytest.approx(0.5, rel=0.07)
     assert (z.agent, z.work_seconds_mean) == ("z", None)
 
 

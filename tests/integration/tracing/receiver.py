@@ -52,6 +52,14 @@ def described(span: Span) -> dict[str, Any]:
             {"name": event.name, "at_ns": event.time_unix_nano, "attributes": attributes_of(event)}
             for event in span.events
         ],
+        "links": [
+            {
+                "trace": link.trace_id.hex(),
+                "id": link.span_id.hex(),
+                "attributes": attributes_of(link),
+            }
+            for link in span.links
+        ],
     }
 
 

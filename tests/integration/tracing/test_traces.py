@@ -8,6 +8,8 @@ from integration.tracing.conftest import Collector, until
 from unit.projections.story import (
     assigned,
     at,
+    child_ended,
+    child_started,
     completed,
     failed,
     run_failed,
@@ -115,6 +117,25 @@ async def test_a_collector_gets_a_run_as_one_trace(
     assert second["attributes"][t.ATTEMPT] == 2
     (event,) = second["events"]
     assert (event["name"], event["at_ns"]) == ("context shared", nanoseconds(at(4)))
+
+
+async def test_a_collector_gets_the_links_between_a_run_and_that_of_its_sub_workflow(
+    store: Store, rows: Rows, tracing: Tracing, collector: Collector
+) -> None:
+    child = run_of("child")
+    begun = started().model_copy(update={"parent": e.Parent(run_id=RUN, task_id="pay", attempt=1)})
+    events = (child_started("pay", run=child), child_ended("pay", run=child))
+    store.append(told(begun, e.RunCompleted(), stream=child))
+    store.append(told(started(), *events, e.RunCompleted(), stream=RUN))
+    follow(TraceProjector(store, rows, tracing))
+    await until(lambda: len(collector.spans) == 3)
+    attempt = collector.named("task pay")
+    (root,) = (span for span in collector.spans if span["trace"] == child.hex)
+    (down,), (up,) = attempt["links"], root["links"]
+    assert (down["trace"], down["id"]) == (child.hex, root["id"])
+    assert (up["trace"], up["id"]) == (RUN.hex, attempt["id"])
+    assert (down["attributes"][t.LINK], up["attributes"][t.LINK]) == ("child", "parent")
+    assert [span["links"] for span in collector.spans if span["name"] == "run story"].count([]) == 1
 
 
 async def test_a_trace_with_more_spans_than_a_request_holds_arrives_whole(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dalsegno_bus.client import Client
+from dalsegno_bus.codec import MESSAGE_ID
 from dalsegno_bus.errors import RunRejected, Unavailable
 from dalsegno_bus.ids import LIMITS, RunId, new_run_id, schedule_id
 from dalsegno_bus.memory import MemoryBroker
@@ -69,6 +70,17 @@ async def test_a_request_to_a_run_goes_to_that_run_and_says_who_asks(
         ((subject, _, request),) = answerer.seen
     assert subject == SUBJECTS.request(RUN)
     assert request == {"kind": kind, "run_id": str(RUN), "requested_by": "test", **fields}
+
+
+async def test_a_change_of_a_plan_may_have_an_id_that_its_next_copy_has_too(
+    broker: MemoryBroker, client: Client
+) -> None:
+    async with answering(broker) as answerer:
+        for message_id in ("same", "same", None, None):
+            await client.replan(RUN, drop=["letter"], message_id=message_id)
+        ids = [headers[MESSAGE_ID] for _, headers, _ in answerer.seen]
+    assert ids[:2] == ["same", "same"]
+    assert len(set(ids)) == 3
 
 
 async def test_limits_and_schedules_are_asked_on_streams_of_their_own(

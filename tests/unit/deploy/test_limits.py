@@ -40,15 +40,15 @@ def waits(name: str, tasks: int) -> LimitWaiters:
     return LimitWaiters(limit=name, tasks=tasks, runs=[], runs_total=1)
 
 
-def parked(task_id: str, reason: str, status: str = "parked") -> TaskSummary:
+def parked(task_id: str, reason: str, waits_for: str | None) -> TaskSummary:
     nothing: dict[str, Any] = {
         name: 0 if repr(field.annotation) in {repr(int), repr(float)} else None
         for name, field in TaskSummary.model_fields.items()
         if field.is_required()
     }
-    given = {"task_id": task_id, "step": task_id, "status": status, "parked_reason": reason}
+    given = {"task_id": task_id, "step": task_id, "status": "parked", "waits_for": waits_for}
     times: dict[str, Any] = {"began_at": AT, "changed_at": AT, "candidates": []}
-    return TaskSummary.model_validate({**nothing, **given, **times})
+    return TaskSummary.model_validate({**nothing, **given, **times, "parked_reason": reason})
 
 
 def printed(*shown: RenderableType) -> list[str]:
@@ -119,13 +119,16 @@ def test_one_limit_shows_who_holds_it_and_who_waits_since_when() -> None:
     assert one.as_json()["waiting"][0]["since"] == AT
 
 
-def test_a_task_waits_for_the_limit_that_its_reason_names() -> None:
+def test_those_that_wait_for_a_limit_are_told_from_those_that_wait_for_others() -> None:
     tasks = [
-        parked("a", "quota:tpm is used up: 5 of 5 taken"),
-        parked("b", "quota:tpm-big is used up: 5 of 5 taken"),
-        parked("c", "quota:tpm.x is used up"),
-        parked("d", "no agent has it"),
-        parked("e", "quota:tpm is used up: 5 of 5 taken", status="assigned"),
-        parked("f", "others wait for quota:tpm"),
+        parked("a", "quota:tpm is used up: 5 of 5 taken", "quota:tpm"),
+        parked("b", "quota:tpm-big is used up: 5 of 5 taken", "quota:tpm-big"),
+        parked("c", "no agent has it", None),
+        parked("d", "no agent has it; it would take of quota:tpm too", None),
+        parked("e", "others came before", "quota:tpm"),
     ]
-    assert [one.task_id for one in waiting_in(RUN, "report", tasks, "quota:tpm")] == ["a", "f"]
+    found = waiting_in(RUN, "report", tasks, "quota:tpm")
+    assert [(one.task_id, one.reason) for one in found] == [
+        ("a", "quota:tpm is used up: 5 of 5 taken"),
+        ("e", "others came before"),
+    ]

@@ -1,3 +1,6 @@
+from collections.abc import Mapping
+
+import pytest
 from unit.projections.story import (
     abandoned,
     assigned,
@@ -16,6 +19,7 @@ from unit.projections.story import (
 from dalsegno_bus.messages import Usage
 from dalsegno_orchestrator.workflow import events as e
 from dalsegno_projections.views.agents import AGENTS, AgentRow, AgentsView, reports_of
+from dalsegno_projections.views.spread import SECONDS_MAX, SECONDS_MIN, counted, percentile
 from dalsegno_projections.views.table import fold
 from dalsegno_projections.views.workflows import WORKFLOWS, WorkflowRow, WorkflowsView
 
@@ -37,6 +41,34 @@ def test_an_agent_is_known_by_what_it_was_given_and_what_came_back() -> None:
     assert (ann.assigned, ann.completed, ann.failed, ann.usd, ann.tokens) == (1, 0, 1, 0.5, 1)
     assert (bob.assigned, bob.completed, bob.work_seconds) == (1, 1, 0.5)
     assert (ann.last_seen_at, bob.last_seen_at) == (iso(2), iso(4))
+
+
+def test_an_agents_work_times_are_those_of_what_it_did_well() -> None:
+    agents = agents_after(
+        started(), assigned("a"), failed("a"), assigned("a", 2), completed("a", attempt=2),
+        assigned("b"), completed("b"),
+    )  # fmt: skip
+    assert sum(agents["ann"].work_times.values()) == 2
+    assert percentile(agents["ann"].work_times, 50) == pytest.approx(0.5, rel=0.07)
+
+
+@pytest.mark.parametrize("unit", [0.002, 0.1, 1.0, 3_600.0])
+def test_a_percentile_is_near_that_of_all_times(unit: float) -> None:
+    times = [unit * number / 100 + unit for number in range(100)]
+    spread: Mapping[str, int] = {}
+    for time in (*times, 0.0):
+        spread = counted(spread, time)
+    assert len(spread) <= 10
+    for percent in (1, 50, 95, 100):
+        near = pytest.approx(times[percent - 1], rel=0.07)
+        assert percentile(spread, percent) == near
+
+
+def test_times_beyond_all_measure_are_bounded() -> None:
+    spread = counted(counted({}, 1e-12), 1e300)
+    assert percentile(spread, 50) == pytest.approx(SECONDS_MIN, rel=0.07)
+    assert percentile(spread, 100) == pytest.approx(SECONDS_MAX, rel=0.07)
+    assert percentile({}, 50) is None
 
 
 def test_an_agent_that_never_reported_was_never_seen() -> None:

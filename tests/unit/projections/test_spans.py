@@ -14,20 +14,24 @@ from unit.projections.story import (
     history,
     not_compensated,
     run_failed,
+    run_of,
     started,
 )
 
 from dalsegno_bus import telemetry as t
 from dalsegno_bus.messages import Failure, Usage
 from dalsegno_orchestrator.workflow import events as e
-from dalsegno_projections.spans import (
+from dalsegno_projections.families import (
     CHILD_RUN,
     CHILD_TRACE,
-    EVENTS_MAX,
-    HEDGES,
     PARENT_RUN,
     PARENT_SPAN,
     PARENT_TASK,
+    SCHEDULE,
+)
+from dalsegno_projections.spans import (
+    EVENTS_MAX,
+    HEDGES,
     nanoseconds,
     spans_of,
 )
@@ -209,6 +213,38 @@ def test_a_sub_workflow_names_its_run_and_the_run_names_its_parent() -> None:
     root = spans_of(history(begun, e.RunCompleted(), stream=OTHER))[0]
     assert (root.attributes[PARENT_RUN], root.attributes[PARENT_TASK]) == (str(RUN), "pay")
     assert root.attributes[PARENT_SPAN] == f"{span.span_id:016x}"
+
+
+def test_a_sub_workflow_and_its_run_link_to_each_other() -> None:
+    again = child_ended("pay", run=OTHER, status="failed", final=False)
+    third = run_of("three")
+    first, second = spans_of(
+        history(
+            started(),
+            child_started("pay", run=OTHER),
+            again,
+            child_started("pay", 2, run=third),
+            child_ended("pay", 2, run=third),
+            e.RunCompleted(),
+        )
+    )[1:]
+    parent = e.Parent(run_id=RUN, task_id="pay", attempt=1)
+    begun = started().model_copy(update={"parent": parent})
+    root = spans_of(history(begun, e.RunCompleted(), stream=OTHER))[0]
+    (down,), (up,), (other,) = first.links, root.links, second.links
+    assert (down.trace_id, down.span_id) == (root.trace_id, root.span_id)
+    assert (up.trace_id, up.span_id) == (first.trace_id, first.span_id)
+    assert down.attributes == {t.LINK: "child", CHILD_RUN: str(OTHER)}
+    assert up.attributes == {t.LINK: "parent", PARENT_RUN: str(RUN), PARENT_TASK: "pay"}
+    assert (other.trace_id, other.span_id) == (third.int, t.run_span_id(third))
+
+
+def test_a_run_that_a_client_or_a_schedule_started_links_to_nothing() -> None:
+    of_schedule = started().model_copy(update={"parent": e.Parent(run_id=OTHER)})
+    for begun in (started(), of_schedule):
+        spans = spans_of(history(begun, assigned("a"), completed("a"), e.RunCompleted()))
+        assert [span.links for span in spans] == [[], []]
+    assert spans_of(history(of_schedule, e.RunCompleted()))[0].attributes[SCHEDULE] == str(OTHER)
 
 
 def test_the_attempts_that_answer_a_question_lie_below_the_one_that_asked() -> None:

@@ -59,7 +59,19 @@ def test_a_parked_task_says_what_it_lacks_until_it_is_assigned() -> None:
         "finance.gather",
         "nobody can",
     )
+    assert row.waits_for is None
     assert task_after(started(), parked, assigned("a")).parked_reason is None
+
+
+def test_a_parked_task_names_its_limit_while_it_is_parked() -> None:
+    parked = e.TaskParked(
+        task_id="a", capability="do", reason="it is used up", waits_for="quota:tpm"
+    )
+    nobody = e.TaskParked(task_id="a", capability="do", reason="nobody can")
+    rewound = e.RunRewound(task_id="a", undone=("a",))
+    assert task_after(started(), parked).waits_for == "quota:tpm"
+    for after in (assigned("a"), nobody, rewound, e.TaskSkipped(task_id="a", reason="no need")):
+        assert task_after(started(), parked, after).waits_for is None, after
 
 
 def test_items_know_their_step_and_their_place_in_it() -> None:
