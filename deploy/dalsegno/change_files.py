@@ -48,6 +48,10 @@ def read_change(path: str) -> Change:
             known = f"did you mean {near[0]!r}?" if near else _EXAMPLE
             line, column = loaded.places.get(key, (1, 1))
             raise UsageError(f"{path}:{line}:{column}: a change has no key {key!r}; {known}")
+    drop = loaded.document.get("drop", [])
+    if not isinstance(drop, list):
+        line, column = loaded.places.get("drop", (1, 1))
+        raise UsageError(f"{path}:{line}:{column}: drop: it must be a list of names: [letter]")
     try:
         change = Change.model_validate(loaded.document)
     except ValidationError as error:

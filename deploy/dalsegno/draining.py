@@ -30,8 +30,8 @@ async def drain(here: Session, name: str, *, reason: str, requested_by: str) -> 
     return agent
 
 
-async def undrain(here: Session, name: str) -> bool:
-    """Take the mark away; False: there was none. Replicas that have left do not come back by it.
+async def undrain(here: Session, name: str) -> Known | None:
+    """Take the mark away; None: there was none. Replicas that have left do not come back by it.
 
     Raises:
         UsageError: There is no such agent; suggests one.
@@ -39,9 +39,9 @@ async def undrain(here: Session, name: str) -> bool:
     agents = await present(here)
     agent = agents[agent_called(name, agents)]
     if agent.drained is None:
-        return False
+        return None
     await here.bus.bucket(here.subjects.agents_bucket).delete(drained_key(name))
-    return True
+    return agent
 
 
 async def until_left(here: Session, agent: Known, tell: Callable[[Known], None]) -> None:

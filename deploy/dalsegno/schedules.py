@@ -66,4 +66,4 @@ def _note(schedule: ScheduleSummary, ids: dict[str, str]) -> str:
         skipped = f", {schedule.skipped} skipped" if schedule.skipped else ""
         return f"none yet{skipped}"
     ended = schedule.last_run_status or "goes on"
-    return f"{ids[schedule.last_run]} {ended} (tick of {moment(schedule.last_tick)})"
+    return f"{ids[schedule.last_run]} {ended} (tick of {moment(schedule.last_tick)} UTC)"

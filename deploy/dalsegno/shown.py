@@ -1,6 +1,7 @@
 """How runs, tasks, events and agents look as tables. Pure: answers in, tables out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,9 @@ from dalsegno_projections.questions import (
 ID_CHARACTERS: Final = 13
 """Enough to tell runs apart that began in different milliseconds."""
 _PAYLOAD_CHARACTERS_MAX: Final = 2_000
+_WORD_CHARACTERS: Final = 9
+"""Before what is said of a run: `status   `."""
+_WAITING: Final = frozenset({"ready", "parked", "retrying", "waiting", "sleeping"})
 
 
 def short_ids(run_ids: Sequence[str]) -> dict[str, str]:
@@ -82,11 +86,28 @@ def repair_hint(run: RunSummary, folder: Path | None) -> str | None:
     return f"have the undoing tried again: {typed(f'runs retry {run.run_id}{only}', folder)}"
 
 
-def tasks_table(tasks: Sequence[TaskSummary]) -> Table:
+def hanging(lines: Iterable[Text]) -> Table:
+    """Lines of a word and what it says: what is too long goes on below what it says."""
+    made = Table.grid(padding=0)
+    made.add_column(width=_WORD_CHARACTERS, no_wrap=True)
+    made.add_column(overflow="fold")
+    for line in lines:
+        made.add_row(line[:_WORD_CHARACTERS], line[_WORD_CHARACTERS:])
+    return made
+
+
+def tasks_table(tasks: Sequence[TaskSummary], *, is_over: bool = False) -> Table:
     """The tasks of a run, with who did them, how long that took, and what went wrong.
 
     What was done beside a task (items, iterations, questions, undoing) stands below it.
+
+    Args:
+        tasks: In the order in which they began.
+        is_over: Whether their run has ended, so that nothing of it waits any more.
     """
+    failed = Counter(
+        task.parent for task in tasks if task.role == "item" and task.status == "failed"
+    )
     rows = [
         (
             cell(task.task_id, indent=2 * depth),
@@ -95,7 +116,7 @@ def tasks_table(tasks: Sequence[TaskSummary]) -> Table:
             str(task.attempt or ""),
             seconds(task.queue_seconds) if task.work_seconds else "",
             seconds(task.work_seconds) if task.work_seconds else "",
-            cell(remark(task)),
+            cell(remark(task, failed_items=failed[task.task_id], is_over=is_over)),
         )
         for task, depth in nested(tasks)
     ]
@@ -116,19 +137,31 @@ def nested(tasks: Sequence[TaskSummary]) -> Iterator[tuple[TaskSummary, int]]:
         open_ += [(one, depth + 1) for one in reversed(below.get(task.task_id, []))]
 
 
-def history_table(entries: Sequence[HistoryEntry]) -> Table:
-    """The events of a run."""
-    began = datetime.fromisoformat(entries[0].at) if entries else None
+def history_table(entries: Sequence[HistoryEntry], began_at: str | None = None) -> Table:
+    """The events of a run, with who asked for what was asked for.
+
+    Args:
+        entries: The events, oldest first; not all of them have to be there.
+        began_at: When the run began; None: with the first of these events.
+    """
+    began = datetime.fromisoformat(began_at or entries[0].at) if entries else None
+    causes = [None, *(entry.cause for entry in entries)]
     rows = [
         (
             str(entry.version),
             "" if began is None else _offset(began, entry.at),
             cell(entry.kind.rpartition(".")[0] or entry.kind),
-            cell(entry.sentence),
+            cell(entry.sentence + ("" if entry.cause == before else _asked_by(entry))),
         )
-        for entry in entries
+        for entry, before in zip(entries, causes, strict=False)
     ]
     return table(">#", ">After", "Event", "*What happened", rows=rows)
+
+
+def _asked_by(entry: HistoryEntry) -> str:
+    """Who asked for it, where a person or a program did."""
+    kind, _, name = entry.by.partition(":")
+    return f" [{name}]" if kind == "client" and name else ""
 
 
 def then_lines(then: StateThen) -> list[Text]:
@@ -183,8 +216,10 @@ def _note(run: RunSummary) -> str:
         return f"not undone: {', '.join(run.uncompensated)}"
     if run.error_message:
         return run.error_message
-    if run.budget:
+    if run.budget and run.ended_at is None:
         return run.budget
+    if run.status == "paused":
+        return f"paused: {run.paused_reason}" if run.paused_reason else "paused"
     if run.waiting_for:
         return f"waits for {', '.join(run.waiting_for)}"
     return _counted(run.tasks)
@@ -195,9 +230,12 @@ def _counted(tasks: Mapping[str, int]) -> str:
     return f"{tasks.get('completed', 0)}/{total} tasks" if total else ""
 
 
-def remark(task: TaskSummary) -> str:
-    """What there is to say of a task beside its state."""
-    words = [_role(task), _now(task)]
+def remark(task: TaskSummary, *, failed_items: int = 0, is_over: bool = False) -> str:
+    """What there is to say of a task beside its state, and how many of its items failed."""
+    is_left = is_over and task.status in _WAITING
+    words = [_role(task), "the run ended before it was done" if is_left else _now(task)]
+    if failed_items:
+        words.append(f"{failed_items} failed")
     if task.beside is not None:
         words.append(f"attempt {task.beside} goes on beside it, at {task.beside_agent}")
     if task.planned:
@@ -230,7 +268,7 @@ def _now(task: TaskSummary) -> str:
     if task.status == "retrying" and task.retry_at:
         failed = f" after: {task.error_message}" if task.error_message else ""
         return f"again at {moment(task.retry_at)}{failed}"
-    if task.items:
+    if task.items and task.status != "failed":
         what = "times" if task.status == "repeating" else "items"
         return f"{task.items_over} of {task.items} {what}"
     if task.error_message:
@@ -247,7 +285,7 @@ def _waits_lines(run: RunSummary) -> Iterator[Text]:
     if run.status == "paused":
         reason = f": {run.paused_reason}" if run.paused_reason else ""
         yield Text.assemble("waits    ", cell(f"to be resumed{reason}", "magenta"))
-    if run.budget:
+    if run.budget and run.ended_at is None:
         yield Text.assemble("budget   ", cell(run.budget, "bold yellow"))
 
 

@@ -3,10 +3,10 @@
 The ids are those of the trace that is sent to a collector (`telemetry`): same run, same ids.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from rich.table import Table
@@ -22,7 +22,7 @@ BAR_CHARACTERS: Final = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """One attempt (or the wait for a signal), in seconds since the run began."""
+    """One attempt, run of a sub-workflow, wait or sleep, in seconds since the run began."""
 
     task_id: str
     attempt: int
@@ -80,29 +80,39 @@ def timeline_of(run_id: str, entries: Sequence[HistoryEntry]) -> Timeline:
 
     now = since(entries[-1].at)
     run = RunId(UUID(run_id))
-    open_spans: dict[str, Span] = {}
+    open_spans: dict[tuple[str, int], Span] = {}
+    """By task and attempt: a hedged task has two that are open."""
     ended: list[Span] = []
     for entry in entries:
-        task_id = entry.task_id
-        if task_id is None:
-            continue
+        task_id, at = entry.task_id, since(entry.at)
         fields = entry.event or {}
         word = entry.kind.partition(".")[0]
-        if word in {"task-assigned", "signal-awaited", "timer-set"}:
-            attempt = int(fields.get("attempt", 0))
-            open_spans[task_id] = Span(
+        place = (task_id or "", int(fields.get("attempt", 0)))
+        if task_id is not None and word in _BEGINS:
+            open_spans[place] = Span(
                 task_id=task_id,
-                attempt=attempt,
+                attempt=place[1],
                 agent=fields.get("agent"),
-                outcome="working" if word == "task-assigned" else "waiting",
-                start=since(entry.at),
+                outcome=_BEGINS[word],
+                start=at,
                 end=now,
                 queue_seconds=0.0,
-                span_id=f"{attempt_span_id(run, task_id, attempt):016x}",
+                span_id=f"{attempt_span_id(run, *place):016x}",
             )
-        elif task_id in open_spans and word in _ENDS:
-            ended.append(_ended(open_spans.pop(task_id), word, fields, since(entry.at)))
-    spans = sorted((*ended, *open_spans.values()), key=lambda span: (span.start, span.task_id))
+        elif place in open_spans and word in _ENDS:
+            ended.append(_ended(open_spans.pop(place), word, fields, at))
+        elif word == "plan-rejected":  # the attempt that proposed it was no success
+            ended = [
+                replace(span, outcome="failed") if (span.task_id, span.attempt) == place else span
+                for span in ended
+            ]
+        ended += [
+            replace(open_spans.pop(other), outcome="abandoned", end=at)
+            for other in _given_up(word, fields, open_spans)
+        ]
+    spans = sorted(
+        (*ended, *open_spans.values()), key=lambda span: (span.start, span.task_id, span.attempt)
+    )
     return Timeline(
         run_id=run_id,
         trace_id=f"{trace_id(run):032x}",
@@ -117,14 +127,37 @@ _ENDS: Final = {
     "task-failed": "failed",
     "task-timed-out": "failed",
     "task-rerouted": "abandoned",
+    "task-handed-off": "completed",
+    "plan-proposed": "completed",
+    "child-ended": "completed",
     "signal-received": "completed",
     "timer-fired": "completed",
 }
+_BEGINS: Final = {
+    "task-assigned": "working",
+    "child-started": "delegated",
+    "signal-awaited": "waiting",
+    "timer-set": "sleeping",
+}
+_RUN_ENDS: Final = {"run-completed", "run-failed", "run-cancelled", "run-compensation-failed"}
+
+
+def _given_up(
+    word: str, fields: dict[str, Any], open_spans: Iterable[tuple[str, int]]
+) -> list[tuple[str, int]]:
+    """What an event ends beside what it is about: the loser of a hedge, all when the run ends."""
+    if word in _RUN_ENDS:
+        return list(open_spans)
+    undone = set(cast("list[str]", fields.get("undone") or []))
+    listed = cast("list[dict[str, Any]]", fields.get("abandoned") or [])
+    lost = {(one["task_id"], one["attempt"]) for one in listed}
+    return [place for place in open_spans if place in lost or place[0] in undone]
 
 
 def _ended(span: Span, word: str, fields: dict[str, Any], at: float) -> Span:
     queued = float(fields.get("queue_seconds", 0.0))
-    return replace(span, outcome=_ENDS[word], end=at, queue_seconds=queued)
+    outcome = str(fields.get("status") or _ENDS[word])
+    return replace(span, outcome=outcome, end=at, queue_seconds=queued)
 
 
 def _bar(span: Span, whole: float) -> Text:

@@ -101,4 +101,7 @@ def _candidate(candidate: Mapping[str, Any], *, is_chosen: bool) -> str:
 def _without_left_out(sentence: str) -> str:
     """The sentence without those who were left out: they have lines of their own."""
     before, found, _ = sentence.partition(f"; {_LEFT_OUT}")
-    return f"{before}." if found else sentence
+    if not found:
+        return sentence
+    still_open = ")" * (before.count("(") - before.count(")"))
+    return f"{before}{still_open}."

@@ -47,7 +47,9 @@ def prefix_at(history: Sequence[Recorded], at: str) -> Sequence[Recorded]:
     moment = _moment(at)
     prefix = list(takewhile(lambda recorded: recorded.at <= moment, history))
     if not prefix:
-        raise UsageError(f"the run was not there yet at {at}: it began {history[0].at:%c} UTC")
+        raise UsageError(
+            f"the run was not there yet at {at}: it began {history[0].at:%Y-%m-%dT%H:%M:%S} UTC"
+        )
     return prefix
 
 

@@ -83,11 +83,14 @@ def drain(
     if undo and wait:
         raise click.UsageError("--wait is for draining: give --undo alone")
     if undo:
-        was_drained = asyncio.run(_undrained(folder, name))
+        undrained = asyncio.run(_undrained(folder, name))
+        was_drained = undrained is not None
         if as_json:
             print_json({"agent": name, "drained": None, "was_drained": was_drained})
         else:
             click.echo(f"{name} gets tasks again" if was_drained else f"{name} was not drained")
+        if undrained is not None and not undrained.replicas:
+            say(f"none of its replicas is here; start one: {typed('agent MODULE:AGENT', folder)}")
         return
     agent = interrupts.run(_drained(folder, name, reason, requested_by, wait=wait))
     if as_json:
@@ -113,7 +116,7 @@ async def _drained(
         return agent
 
 
-async def _undrained(folder: Path | None, name: str) -> bool:
+async def _undrained(folder: Path | None, name: str) -> Known | None:
     async with session(folder) as here:
         return await undrain(here, name)
 

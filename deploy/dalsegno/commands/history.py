@@ -39,11 +39,11 @@ def history(run: str, at: str | None, after: int, folder: Path | None, as_json: 
     if at is not None:
         _show_state(asyncio.run(_state(folder, AskState(run_id=reference, at=at))), as_json=as_json)
         return
-    entries = asyncio.run(_entries(folder, reference, after))
+    entries, began_at = asyncio.run(_entries(folder, reference, after))
     if as_json:
         print_json([entry.model_dump(mode="json") for entry in entries])
         return
-    console().print(history_table(entries))
+    console().print(history_table(entries, began_at))
     if len(entries) >= EVENTS_MAX:
         say(f"there may be more: --after {entries[-1].version}")
 
@@ -61,9 +61,16 @@ async def entries_of(here: Reading, reference: str, after: int = 0) -> list[Hist
     return entries
 
 
-async def _entries(folder: Path | None, reference: str, after: int) -> list[HistoryEntry]:
+async def _entries(
+    folder: Path | None, reference: str, after: int
+) -> tuple[list[HistoryEntry], str | None]:
+    """The events, and when the run began."""
     async with reading(folder) as here:
-        return await entries_of(here, reference, after)
+        entries = await entries_of(here, reference, after)
+        if not (entries and after):
+            return entries, None
+        first = await here.ask(HISTORY, AskHistory(run_id=reference, limit=1))
+        return entries, first.entries[0].at
 
 
 async def _state(folder: Path | None, question: AskState) -> StateThen:

@@ -20,7 +20,7 @@ from dalsegno.options import as_option, folder_option, json_option
 from dalsegno.output import console, print_json, say, typed
 from dalsegno.reading import reading
 from dalsegno.session import Reading, session
-from dalsegno_bus.errors import UsageError
+from dalsegno_bus.errors import DalsegnoError, UsageError
 from dalsegno_bus.messages import Accepted
 from dalsegno_orchestrator.workflow.shape import Unfit
 from dalsegno_orchestrator.workflow.terms import parse_rate
@@ -166,11 +166,11 @@ def remove(limit: str, requested_by: str, folder: Path | None, as_json: bool) ->
       dalsegno limits remove capability:finance.analyze
     """
     check_limit(limit)
-    asyncio.run(_set(folder, limit, requested_by, concurrency=None, rate=None, seconds=60.0))
+    was_set = asyncio.run(_remove(folder, limit, requested_by))
     if as_json:
-        print_json({"limit": limit, "concurrency": None, "rate": None})
+        print_json({"limit": limit, "concurrency": None, "rate": None, "was_set": was_set})
     else:
-        click.echo(f"{limit} is removed")
+        click.echo(f"{limit} is removed" if was_set else f"{limit} was not set")
 
 
 def check_limit(limit: str) -> None:
@@ -240,6 +240,19 @@ async def _standing(folder: Path | None, limit: str) -> Standing:
         waiting=sorted(waiting, key=lambda one: one.since),
         runs_waiting=0 if of_it is None else of_it.runs_total,
     )
+
+
+async def _remove(folder: Path | None, limit: str, requested_by: str) -> bool:
+    """Remove it; tell whether it was set, as far as the views know (without them: it was)."""
+    async with session(folder) as here:
+        try:
+            was_set = any(one.limit == limit for one in (await _listed(here))[0])
+        except DalsegnoError:  # a limit can be removed without them
+            was_set = True
+        await here.client.set_limit(
+            limit, concurrency=None, rate=None, rate_seconds=60.0, requested_by=requested_by
+        )
+    return was_set
 
 
 async def _set(

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,12 +16,12 @@ from dalsegno.options import as_option, folder_option, json_option
 from dalsegno.output import console, print_json, say
 from dalsegno.reading import reading
 from dalsegno.selection import STATUSES
-from dalsegno.session import session
-from dalsegno.shown import payload, repair_hint, run_lines, runs_table, tasks_table
+from dalsegno.session import Session, session
+from dalsegno.shown import hanging, payload, repair_hint, run_lines, runs_table, tasks_table
 from dalsegno.stream import follow_stream, write_out
 from dalsegno.watch import follow
 from dalsegno.why import chosen_of, why_lines
-from dalsegno_bus.errors import UsageError
+from dalsegno_bus.errors import DalsegnoError, UsageError
 from dalsegno_bus.messages import Accepted, RunChanged
 from dalsegno_orchestrator.workflow.run import RunStatus
 from dalsegno_projections.asking import RUN_DETAIL, RUNS
@@ -128,10 +128,9 @@ def show(run: str, folder: Path | None, as_json: bool) -> None:
         print_json(detail.model_dump(mode="json"))
         return
     shown = console()
-    for line in run_lines(detail):
-        shown.print(line)
+    shown.print(hanging(run_lines(detail)))
     shown.print()
-    shown.print(tasks_table(detail.tasks))
+    shown.print(tasks_table(detail.tasks, is_over=detail.run.ended_at is not None))
     if detail.more:
         say(f"only the first {len(detail.tasks)} tasks are shown; --json has no more either")
     hint = repair_hint(detail.run, folder)
@@ -240,17 +239,38 @@ def signal(
     reference = check_reference(run)
     value: Any = read_json(text, "--payload")
 
-    async def send() -> Accepted:
+    async def send() -> tuple[Accepted, str | None]:
         async with session(folder) as here:
             run_id = await here.run_id(reference)
-            return await here.client.signal(run_id, name, value, requested_by=requested_by)
+            hint = await _unawaited(here, reference, name)
+            return await here.client.signal(run_id, name, value, requested_by=requested_by), hint
 
-    accepted = asyncio.run(send())
+    accepted, hint = asyncio.run(send())
     if as_json:
         print_json(accepted.model_dump(mode="json", exclude={"kind"}))
     else:
         has = f"run {accepted.run_id} has the signal {name!r}"
         click.echo(f"{has} (it is {accepted.status})")
+    if hint is not None:
+        say(hint)
+
+
+async def _unawaited(here: Session, reference: str, signal: str) -> str | None:
+    """What to say of a signal for which no task waits yet; None: one does, or who knows."""
+    try:
+        run = (await here.ask(RUN_DETAIL, AskRunDetail(run_id=reference, limit=1))).run
+    except DalsegnoError:  # the signal has to go its way without the views, too
+        return None
+    awaited = [what.removeprefix(_SIGNAL) for what in run.waiting_for if what.startswith(_SIGNAL)]
+    if signal in awaited or (signal == _BUDGET and run.budget):
+        return None
+    now = f"; it waits for {', '.join(map(repr, awaited))}" if awaited else ""
+    return f"no task waits for {signal!r} yet: the run keeps it for one that will{now}"
+
+
+_SIGNAL: Final = "signal "
+"""How the views tell that a task waits for a signal."""
+_BUDGET: Final = "budget"
 
 
 for command in (pause, resume, cancel, retry, rewind, replan):

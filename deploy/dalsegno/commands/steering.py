@@ -44,6 +44,8 @@ def cancel(asked: Asked, reason: str) -> int:
 def pause(asked: Asked, reason: str) -> int:
     r"""Have runs begin nothing more; what is under way goes on, timers stand still.
 
+    Runs of sub-workflows are under way as well: pause them by their own ids.
+
     A selection without --status means runs that are running.
 
     \b

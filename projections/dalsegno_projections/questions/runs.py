@@ -57,7 +57,7 @@ class RunSummary(Answer):
     """What tasks wait for, and how many."""
     paused_reason: str | None = None
     budget: str | None = None
-    """What of its budget is used up, in a sentence; None: nothing, or it was raised."""
+    """What of its budget is used up, in a sentence; None: nothing, or the run went on after all."""
     labels: dict[str, str]
     error_code: str | None
     error_message: str | None

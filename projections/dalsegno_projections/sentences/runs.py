@@ -1,9 +1,9 @@
 """Sentences about a run as a whole, its budget and its plan."""
 
-from typing import TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
 from dalsegno_orchestrator.workflow import events as e
-from dalsegno_projections.sentences.words import because, count, moment, names, short, why
+from dalsegno_projections.sentences.words import because, count, lasting, moment, names, short, why
 
 RunFact: TypeAlias = (
     e.RunStarted
@@ -32,6 +32,8 @@ PlanFact: TypeAlias = (
 )
 """What a run may cost, and the plan it follows."""
 
+_OUTCOMES: Final = {"failed": "failed", "cancelled": "was cancelled"}
+
 
 def run_sentence(event: RunFact) -> str:  # noqa: C901 - one case for each kind
     """What became of a run, in one sentence."""
@@ -55,12 +57,15 @@ def run_sentence(event: RunFact) -> str:  # noqa: C901 - one case for each kind
             return f"{count(len(event.tasks), 'task')} will be undone: {names(event.tasks)}."
         case e.RunCompensationFailed():
             return (
-                f"The run ended as {event.outcome}, but {names(event.uncompensated)} could not be "
-                f"undone{why(event.error.message)}."
+                f"The run {_OUTCOMES[event.outcome]}{because(event.error.message)}, and "
+                f"{names(event.uncompensated)} could not be undone."
             )
         case e.RunReopened():
-            what = "Undoing" if event.undoing else "The run was opened again: doing"
-            return f"{what} {names(event.tasks)} is tried again{because(event.reason)}."
+            what = "to undo" if event.undoing else "to do"
+            return (
+                f"The run was opened again, {what} {names(event.tasks)} once more"
+                f"{because(event.reason)}."
+            )
         case e.RunRewound():
             return (
                 f"The run went back to before {event.task_id}, as if {names(event.undone)} had "
@@ -113,7 +118,7 @@ def budget_note(event: e.BudgetExceeded) -> str:
         "usd": f"{event.spent_usd:.4g} USD",
         "tokens": count(event.spent_tokens, "token"),
         "tasks": count(event.spent_tasks, "attempt"),
-        "time": f"{event.spent_seconds:.4g} s",
+        "time": f"{round(event.spent_seconds, 2):.10g} s",
     }[event.limit]
     then = {
         "pause": "it is paused",
@@ -121,7 +126,8 @@ def budget_note(event: e.BudgetExceeded) -> str:
         "stop": "it is stopped",
     }[event.action]
     dearest = max(event.by_task, key=lambda task: event.by_task[task], default=None)
-    most = f", most of it for {dearest}" if dearest is not None else ""
+    is_most = dearest is not None and event.by_task[dearest] > sum(event.by_task.values()) / 2
+    most = f", most of it for {dearest}" if is_most else ""
     return f"The run has used {spent} of {event.allowed:.10g}{most}: {then}."
 
 
@@ -154,10 +160,10 @@ def _limits(event: e.BudgetRaised) -> str:
     raised = [
         text
         for value, text in (
-            (event.usd, f"{event.usd} USD"),
+            (event.usd, f"{event.usd or 0:.10g} USD"),
             (event.tokens, f"{event.tokens} tokens"),
             (event.tasks, f"{event.tasks} attempts"),
-            (event.time_seconds, f"{event.time_seconds} s"),
+            (event.time_seconds, lasting(event.time_seconds or 0.0)),
         )
         if value is not None
     ]

@@ -1,9 +1,10 @@
 """Sentences about one task: who has it, how its attempts end, what is tried next."""
 
-from typing import TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never, cast
 
+from dalsegno_bus.messages import Json
 from dalsegno_orchestrator.workflow import events as e
-from dalsegno_projections.sentences.words import because, count, moment, short, why
+from dalsegno_projections.sentences.words import because, count, lasting, moment, short, why
 
 AttemptFact: TypeAlias = (
     e.TaskAssigned
@@ -34,6 +35,14 @@ TaskFact: TypeAlias = (
 """What became of a task as a whole."""
 
 
+_EXHAUSTED: Final = "task.repeat_exhausted"
+_ENDED: Final = {
+    "rejected": "was refused",
+    "cancelled": "was cancelled",
+    "compensation_failed": "failed (not all of it is undone)",
+}
+
+
 def attempt_sentence(event: AttemptFact) -> str:  # noqa: C901 - one case for each kind
     """What an attempt did, in one sentence."""
     match event:
@@ -56,7 +65,7 @@ def attempt_sentence(event: AttemptFact) -> str:  # noqa: C901 - one case for ea
                 f"agent with {event.to_capability}{because(event.reason)}."
             )
         case e.AttemptProgressed():
-            return f"{event.agent} is at work on attempt {event.attempt} of {event.task_id}."
+            return _progressed(event)
         case e.ContextShared():
             merged = ", merged with what was there," if event.merged else ""
             return (
@@ -86,7 +95,7 @@ def task_sentence(event: TaskFact) -> str:  # noqa: C901 - one case for each kin
         case e.TasksExpanded():
             return f"{event.task_id} became {count(event.count, 'task')}, one for each item."
         case e.RetryScheduled():
-            return f"{event.task_id} is tried again after {event.delay_seconds:.3g} s."
+            return f"{event.task_id} is tried again after {lasting(event.delay_seconds)}."
         case e.TaskSkipped():
             return f"{event.task_id} was skipped: {short(event.reason)}."
         case e.LadderClimbed():
@@ -123,17 +132,34 @@ def _completed(event: e.TaskCompleted) -> str:
     first = f", before {others}" if others else ""
     return (
         f"{event.agent} completed attempt {event.attempt} of {event.task_id} "
-        f"in {event.work_seconds:.3g} s{first}."
+        f"in {lasting(event.work_seconds)}{first}."
     )
 
 
 def _failed(event: e.TaskFailed) -> str:
     final = "for good" if event.final else "and is tried again"
     if event.agent is None:
-        return f"{event.task_id} could not begin: {short(event.error.message)}."
+        verb = "ended without success" if event.error.code == _EXHAUSTED else "could not begin"
+        return f"{event.task_id} {verb}: {short(event.error.message)}."
     return (
         f"Attempt {event.attempt} of {event.task_id} failed {final} at {event.agent}: "
         f"{short(event.error.message)}."
+    )
+
+
+def _progressed(event: e.AttemptProgressed) -> str:
+    """With what the attempt told, as far as it is what the SDK makes of it."""
+    is_told = isinstance(event.progress, dict)
+    told = cast("dict[str, Json]", event.progress if is_told else {})
+    fraction, message = told.get("fraction"), told.get("message")
+    words = [
+        f"{fraction:.0%}" if isinstance(fraction, int | float) else "",
+        short(message) if isinstance(message, str) else "",
+    ]
+    far = ", ".join(word for word in words if word)
+    return (
+        f"{event.agent} is at work on attempt {event.attempt} of {event.task_id}"
+        f"{f' ({far})' if far else ''}."
     )
 
 
@@ -157,8 +183,8 @@ def _climbed(event: e.LadderClimbed) -> str:
 def _child_ended(event: e.ChildEnded) -> str:
     again = "" if event.final else " and is tried again"
     reason = "" if event.error is None else why(event.error.message)
-    word = event.status.replace("_", " ")
-    return f"The run {event.run_id} that does {event.task_id} is {word}{again}{reason}."
+    ended = _ENDED.get(event.status, event.status)
+    return f"The run {event.run_id} that does {event.task_id} {ended}{again}{reason}."
 
 
 def _ordinal(number: int) -> str:

@@ -70,6 +70,10 @@ class AgentsView:
         return [(AGENTS, (name,), row) for name, row in rows.items()]
 
 
+_CANCELLED: Final = "task.cancelled"
+"""An attempt that ended because its run did: no failure of the agent."""
+
+
 def reports_of(row: AgentRow) -> int:
     """How many reports its sums of seconds are made of."""
     return row.completed + row.failed + row.handed_off
@@ -83,6 +87,9 @@ def apply(row: AgentRow, entry: Entry) -> AgentRow:
             return changed(row, assigned=row.assigned + 1)
         case e.TaskCompleted() | e.PlanProposed():
             return changed(row, completed=row.completed + 1, **_reported(row, event, entry.at))
+        case e.TaskFailed() if event.error.code == _CANCELLED:
+            seen = max(entry.at, row.last_seen_at or "")
+            return changed(row, abandoned=row.abandoned + 1, last_seen_at=seen)
         case e.TaskFailed():
             return changed(row, failed=row.failed + 1, **_reported(row, event, entry.at))
         case e.TaskHandedOff():

@@ -50,7 +50,7 @@ class RunRow:
     paused_reason: str | None = None
     """Why it was paused last; None: it is not paused."""
     budget: str | None = None
-    """What of its budget is used up, in a sentence; None: nothing, or it was raised."""
+    """What of its budget is used up, in a sentence; None: nothing, or the run went on after all."""
     labels: str
     input: str | None
     """None where it is `null`, or larger than a row keeps: `input_bytes` tells."""
@@ -107,7 +107,7 @@ def changes_of(row: RunRow, entry: Entry) -> dict[str, Any]:  # noqa: C901 - one
         case e.RunPaused():
             return {"status": "paused", "paused_reason": text(event.reason)}
         case e.RunResumed():
-            return {"status": "running", "paused_reason": None}
+            return {"status": "running", "paused_reason": None, "budget": None}
         case (
             e.RunCompleted() | e.RunFailed() | e.RunCancelled() | e.RunEnding()
             | e.RunCompensationFailed()

@@ -111,6 +111,9 @@ def test_a_signal_is_handed_over_and_a_run_followed_to_its_end(
     here: Typed, as_json: Callable[..., Any]
 ) -> None:
     run_id = begun(here, "gated.yaml")
+    code, _, said = here("runs", "signal", run_id, "aproval", "--payload", '{"by": "me"}')
+    assert code == 0
+    assert "no task waits for 'aproval' yet" in said[-1]
     code, out, _ = here("runs", "signal", run_id, "approval", "--payload", '{"by": "me"}')
     assert code == 0
     assert run_id in out
@@ -203,6 +206,7 @@ def test_views_are_rebuilt_to_where_they_were(here: Typed, as_json: Callable[...
     code, out, _ = here("views", "rebuild")
     assert code == 0
     assert "rebuilt 7 views" in out
+    assert as_json("views", "rebuild")["parked"] == 0
     assert as_json("runs", "list") == before
     lag = as_json("views", "lag")
     assert {view["position"] for view in lag["views"]} == {lag["newest_position"]}

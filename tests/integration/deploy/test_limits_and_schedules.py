@@ -84,8 +84,10 @@ def test_a_quota_that_is_not_set_is_waited_for_until_it_is(here: Typed, as_json:
     assert (limit["limit"], limit["rate"], limit["set_by"]) == ("quota:tokens", 100.0, "client:ada")
     until(lambda: as_json("limits", "show", "quota:tokens")["begun"] == 5.0)
     code, out, _ = here("limits", "remove", "quota:tokens")
-    assert code == 0
+    assert (code, out) == (0, "quota:tokens is removed\n")
     until(lambda: as_json("limits", "list")["limits"] == [])
+    code, out, _ = here("limits", "remove", "quota:tokens")
+    assert (code, out) == (0, "quota:tokens was not set\n")
 
 
 def test_mistakes_with_limits_are_one_sentence(here: Typed) -> None:

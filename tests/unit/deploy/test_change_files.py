@@ -60,3 +60,10 @@ def test_what_is_wrong_with_a_change_is_said(tmp_path: Path, text: str, words: s
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(UsageError, match=r"there is no file 'nowhere\.yaml'"):
         read_change("nowhere.yaml")
+
+
+def test_what_is_to_be_dropped_has_to_be_a_list(tmp_path: Path) -> None:
+    file = tmp_path / "change.yaml"
+    file.write_text("drop: letter\n")
+    with pytest.raises(UsageError, match=r"yaml:1:1: drop: it must be a list of names: \[letter\]"):
+        read_change(str(file))

@@ -5,8 +5,23 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from dalsegno.shown import nested, remark, repair_hint, run_lines, runs_table, tasks_table
-from dalsegno_projections.questions import ChildSummary, RunDetail, RunSummary, TaskSummary
+from dalsegno.shown import (
+    hanging,
+    history_table,
+    nested,
+    remark,
+    repair_hint,
+    run_lines,
+    runs_table,
+    tasks_table,
+)
+from dalsegno_projections.questions import (
+    ChildSummary,
+    HistoryEntry,
+    RunDetail,
+    RunSummary,
+    TaskSummary,
+)
 
 RUN = "01a20746-af62-7c76-934d-a7c115480a34"
 PARENT = "01a20746-0000-7c76-934d-a7c115480a34"
@@ -184,3 +199,66 @@ def test_a_list_says_of_a_run_what_matters_most() -> None:
     )
     assert "2.50 of 2.00" in lines[1]
     assert "not undone" in lines[2]
+
+
+def event(version: int, seconds: int, by: str, cause: str, sentence: str) -> HistoryEntry:
+    return HistoryEntry(
+        version=version, at=f"2026-01-01T12:00:{seconds:02}+00:00", by=by, cause=cause,
+        kind="run-paused.v1", task_id=None, digest="", sentence=sentence, event=None,
+    )  # fmt: skip
+
+
+def test_a_history_names_once_who_asked_for_something() -> None:
+    lines = printed(
+        history_table(
+            [
+                event(3, 5, "client:ada", "m1", "The run is being cancelled."),
+                event(4, 5, "client:ada", "m1", "The run was cancelled."),
+                event(5, 6, "agent:quick", "m2", "quick completed it."),
+            ],
+            AT,
+        )
+    )
+    assert lines[1].endswith("The run is being cancelled. [ada]")
+    assert [line.split()[-1] for line in lines[2:4]] == ["cancelled.", "it."]
+    assert lines[1].split()[:2] == ["3", "5.000"]
+
+
+def test_a_history_without_its_beginning_counts_from_its_first_event() -> None:
+    assert printed(history_table([event(3, 5, "x", "m", "It was.")]))[1].split()[1] == "0.000"
+    assert len(printed(history_table([]))) == 1
+
+
+def test_items_that_failed_are_counted_though_the_run_goes_on() -> None:
+    tasks = [
+        task("each", items=2, items_over=2),
+        task("each-0", "failed", role="item", parent="each", index=0),
+        task("each-1", role="item", parent="each", index=1),
+    ]
+    assert "2 of 2 items; 1 failed" in printed(tasks_table(tasks))[1]
+
+
+def test_a_repeat_that_failed_says_why_and_not_how_often() -> None:
+    failed = task("a", "failed", items=3, items_over=3, error_message="it did not hold")
+    assert remark(failed) == "it did not hold"
+
+
+def test_nothing_of_a_run_that_has_ended_waits() -> None:
+    waiting = task("ask", "waiting", signal="go")
+    assert remark(waiting, is_over=True) == "the run ended before it was done"
+    assert "waits for the signal" in printed(tasks_table([waiting]))[1]
+    assert "the run ended" in printed(tasks_table([waiting], is_over=True))[1]
+
+
+def test_a_long_line_about_a_run_goes_on_below_what_it_says() -> None:
+    words = "a very long reason that does not fit into one line of a terminal " * 2
+    lines = printed(hanging(run_lines(detail(run(error_message=words)))))
+    assert lines[-2].startswith("error    a very")
+    assert lines[-1].startswith(" " * 9 + lines[-1].strip()[0])
+
+
+def test_a_list_says_why_a_run_stands_still() -> None:
+    paused = run(status="paused", paused_reason="a look first", waiting_for={"timer": 1})
+    lines = printed(runs_table([paused, run(status="completed", budget="used up", ended_at=LATER)]))
+    assert "paused: a" in lines[1]
+    assert "used up" not in lines[2]

@@ -81,3 +81,54 @@ def test_a_run_that_has_only_begun_can_be_drawn() -> None:
     made = timeline_of(str(RUN), ENTRIES[:2])
     assert [span.end for span in made.spans] == [0.0]
     Console(width=80, file=None).render_lines(made.draw())
+
+
+def outcomes(*entries: HistoryEntry) -> list[tuple[str, int, str, float]]:
+    spans = timeline_of(str(RUN), entries).spans
+    return [(span.task_id, span.attempt, span.outcome, span.end) for span in spans]
+
+
+def test_both_attempts_of_a_hedged_task_are_spans() -> None:
+    assert outcomes(
+        entry(1, 0, "run-started"),
+        entry(2, 0, "task-assigned", task_id="a", attempt=1, agent="slow"),
+        entry(3, 1, "task-assigned", task_id="a", attempt=2, agent="quick", hedges=1),
+        entry(
+            4, 2, "task-completed", task_id="a", attempt=2,
+            abandoned=[{"task_id": "a", "attempt": 1, "agent": "slow"}],
+        ),
+    ) == [("a", 1, "abandoned", 2.0), ("a", 2, "completed", 2.0)]  # fmt: skip
+
+
+def test_runs_of_sub_workflows_plans_and_handoffs_are_spans() -> None:
+    assert outcomes(
+        entry(1, 0, "run-started"),
+        entry(2, 0, "child-started", task_id="pay", attempt=1),
+        entry(3, 0, "task-assigned", task_id="plan", attempt=1, agent="x"),
+        entry(4, 0, "task-assigned", task_id="tax", attempt=1, agent="x"),
+        entry(5, 1, "plan-proposed", task_id="plan", attempt=1),
+        entry(6, 2, "task-handed-off", task_id="tax", attempt=1),
+        entry(7, 3, "child-ended", task_id="pay", attempt=1, status="failed"),
+    ) == [("pay", 1, "failed", 3.0), ("plan", 1, "completed", 1.0), ("tax", 1, "completed", 2.0)]
+
+
+def test_what_goes_back_or_ends_with_its_run_is_abandoned() -> None:
+    assert outcomes(
+        entry(1, 0, "run-started"),
+        entry(2, 0, "task-assigned", task_id="a", attempt=1, agent="x"),
+        entry(3, 0, "signal-awaited", task_id="b", signal="go"),
+        entry(4, 1, "run-rewound", undone=["a"]),
+        entry(5, 2, "run-cancelled"),
+        entry(6, 9, "run-reopened"),
+    ) == [("a", 1, "abandoned", 1.0), ("b", 0, "abandoned", 2.0)]
+
+
+def test_an_attempt_whose_plan_was_rejected_has_failed() -> None:
+    assert outcomes(
+        entry(1, 0, "run-started"),
+        entry(2, 0, "task-assigned", task_id="p", attempt=1, agent="x"),
+        entry(3, 1, "plan-proposed", task_id="p", attempt=1),
+        entry(4, 1, "plan-rejected", task_id="p", attempt=1),
+        entry(5, 2, "task-assigned", task_id="p", attempt=2, agent="x"),
+        entry(6, 3, "plan-proposed", task_id="p", attempt=2),
+    ) == [("p", 1, "failed", 1.0), ("p", 2, "completed", 3.0)]

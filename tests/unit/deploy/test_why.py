@@ -85,3 +85,15 @@ def test_what_was_decided_about_the_run_counts_where_it_names_the_task() -> None
         entry(9, "run-reopened", tasks=["a"]),
     ]
     assert [one.version for one in chosen_of(entries, "a")] == [3, 5, 7, 9]
+
+
+def test_a_bracket_is_closed_though_those_who_were_left_out_stood_in_it() -> None:
+    reason = "hedges attempt 1; only candidate; left out: slow (works on it already)"
+    hedge = entry(
+        3, "task-assigned", f"It went to x beside attempt 1 ({reason}).", task_id="a", agent="x",
+        reason=reason, candidates=[],
+    )  # fmt: skip
+    assert list(why_lines([hedge])) == [
+        "   3  It went to x beside attempt 1 (hedges attempt 1; only candidate).",
+        "      left out: slow, works on it already",
+    ]

@@ -33,7 +33,7 @@ OF_TASKS: Told = [
     ),
     (
         completed("a", attempt=2, agent="bob", abandoned=abandoned("a")),
-        "bob completed attempt 2 of a in 0.5 s, before attempt 1 at ann.",
+        "bob completed attempt 2 of a in 500 ms, before attempt 1 at ann.",
     ),
     (
         e.TaskParked(
@@ -59,6 +59,25 @@ OF_TASKS: Told = [
         e.AttemptProgressed(task_id="a", attempt=2, agent="ann"),
         "ann is at work on attempt 2 of a.",
     ),
+    (
+        e.AttemptProgressed(
+            task_id="a",
+            attempt=1,
+            agent="ann",
+            progress={"fraction": 0.4, "message": "page 4\nof 10", "state": {"page": 4}},
+        ),
+        "ann is at work on attempt 1 of a (40%, page 4 of 10).",
+    ),
+    (
+        e.TaskFailed(
+            task_id="a",
+            attempt=0,
+            final=True,
+            retryable=False,
+            error=Failure(code="task.repeat_exhausted", message="${ output.ok } did not hold"),
+        ),
+        "a ended without success: ${ output.ok } did not hold.",
+    ),
     (e.TaskRepeated(task_id="a", iteration=0), "a runs for the 1st time."),
     (
         e.TaskRepeated(task_id="a", iteration=2, at=at(60)),
@@ -71,10 +90,14 @@ OF_TASKS: Told = [
         child_started("pay", attempt=2, workflow_version=3),
         f"Attempt 2 of pay is the run {RUN} of payment version 3.",
     ),
-    (child_ended("pay"), f"The run {RUN} that does pay is completed."),
+    (child_ended("pay"), f"The run {RUN} that does pay completed."),
+    (
+        child_ended("pay", status="rejected", error=WHY),
+        f"The run {RUN} that does pay was refused: the books are closed.",
+    ),
     (
         child_ended("pay", status="compensation_failed", error=WHY, final=False),
-        f"The run {RUN} that does pay is compensation failed and is tried again: "
+        f"The run {RUN} that does pay failed (not all of it is undone) and is tried again: "
         "the books are closed.",
     ),
     (
@@ -143,13 +166,16 @@ OF_RUNS: Told = [
     ),
     (
         e.RunCompensationFailed(outcome="failed", error=WHY, uncompensated=("a", "b")),
-        "The run ended as failed, but a and b could not be undone: the books are closed.",
+        "The run failed (the books are closed), and a and b could not be undone.",
     ),
     (
         e.RunReopened(tasks=("a",), reason="it is mended"),
-        "The run was opened again: doing a is tried again (it is mended).",
+        "The run was opened again, to do a once more (it is mended).",
     ),
-    (e.RunReopened(tasks=("a", "b"), undoing=True), "Undoing a and b is tried again."),
+    (
+        e.RunReopened(tasks=("a", "b"), undoing=True),
+        "The run was opened again, to undo a and b once more.",
+    ),
     (
         e.RunRewound(task_id="a", undone=("a", "b"), reason="other books"),
         "The run went back to before a, as if a and b had never begun (other books).",
@@ -175,7 +201,7 @@ OF_PLANS: Told = [
     ),
     (
         e.BudgetRaised(usd=5.0, tokens=9, message_id="m"),
-        "The run may now cost 5.0 USD and 9 tokens.",
+        "The run may now cost 5 USD and 9 tokens.",
     ),
     (e.BudgetRaised(message_id="m"), "The run may now cost as much as before."),
     (proposed("p", "x", "y"), "ann proposed 2 tasks for p, in attempt 1: x and y."),

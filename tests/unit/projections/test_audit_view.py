@@ -2,11 +2,22 @@ from typing import get_args
 
 import pytest
 from unit.projections.sentences import OF_PLANS, OF_RUNS, OF_STREAMS, OF_TASKS
-from unit.projections.story import RUN, assigned, at, completed, failed, history, iso, started
+from unit.projections.story import (
+    RUN,
+    assigned,
+    at,
+    budget_exceeded,
+    completed,
+    failed,
+    history,
+    iso,
+    started,
+)
 
 from dalsegno_bus.messages import Failure
 from dalsegno_orchestrator.workflow import events as e
 from dalsegno_projections.sentences import sentence_of
+from dalsegno_projections.sentences.words import lasting
 from dalsegno_projections.views.audit import AUDIT, AuditRow, AuditView
 from dalsegno_projections.views.table import fold
 
@@ -15,7 +26,7 @@ WHY = Failure(code="x", message="the books are closed.")
 SENTENCES: list[tuple[e.Event, str]] = [
     (started(), "A run of story (version 1) was accepted."),
     (assigned("a"), "Attempt 1 of a went to ann (the only one)."),
-    (completed("a"), "ann completed attempt 1 of a in 0.5 s."),
+    (completed("a"), "ann completed attempt 1 of a in 500 ms."),
     (
         e.TaskParked(task_id="a", capability="do", reason="nobody can do"),
         "a is parked: nobody can do.",
@@ -117,3 +128,28 @@ def test_the_trail_has_one_row_for_each_event() -> None:
     assert (row.kind, row.by, row.cause) == ("task-assigned.v1", "client:test", "m2")
     assert row.digest == recorded[1].digest.hex() == recorded[2].previous.hex()
     assert row.sentence == "Attempt 1 of a went to ann (the only one)."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0000814, "<1 ms"),
+        (0.402, "402 ms"),
+        (7.25, "7.25 s"),
+        (0.0, "0 ms"),
+        (60.0, "1 min 00 s"),
+        (7_500.0, "2 h 05 min"),
+    ],
+)
+def test_a_duration_is_told_as_people_say_it(seconds: float, words: str) -> None:
+    assert lasting(seconds) == words
+
+
+def test_the_answer_that_stops_a_run_is_told_as_one() -> None:
+    told = e.SignalReceived(signal="budget", payload={"stop": True}, message_id="m")
+    assert sentence_of(told) == "The signal 'budget' came in: the run shall stop."
+
+
+def test_no_task_is_called_the_dearest_that_cost_no_more_than_the_others() -> None:
+    told = budget_exceeded("usd", 2.5, "pause", by_task={"a": 1.0, "b": 1.0})
+    assert "most of it" not in sentence_of(told)

@@ -16,7 +16,7 @@ from unit.projections.story import (
     started,
 )
 
-from dalsegno_bus.messages import Usage
+from dalsegno_bus.messages import Failure, Usage
 from dalsegno_orchestrator.workflow import events as e
 from dalsegno_projections.views.agents import AGENTS, AgentRow, AgentsView, reports_of
 from dalsegno_projections.views.spread import SECONDS_MAX, SECONDS_MIN, counted, percentile
@@ -123,3 +123,12 @@ def test_an_agent_may_abandon_what_it_reports() -> None:
     won = completed("a", attempt=2, abandoned=abandoned("a"))
     ann = agents_after(started(), assigned("a"), assigned("a", 2, hedges=1), won)["ann"]
     assert (ann.completed, ann.abandoned) == (1, 1)
+
+
+def test_an_attempt_that_was_cancelled_with_its_run_is_no_failure() -> None:
+    cancelled = failed("a", final=True, queue_seconds=0.5, work_seconds=2.0).model_copy(
+        update={"error": Failure(code="task.cancelled", message="cancelled: enough")}
+    )
+    ann = agents_after(started(), assigned("a"), cancelled)["ann"]
+    assert (ann.failed, ann.abandoned, reports_of(ann), ann.work_seconds) == (0, 1, 0, 0.0)
+    assert ann.last_seen_at is not None

@@ -155,6 +155,7 @@ def test_a_budget_that_is_used_up_is_noted_until_it_is_raised() -> None:
     row = row_after(started(), exceeded)
     assert row.budget == "The run has used 2.75 USD of 2.5: it waits for the signal 'budget'."
     assert row_after(started(), exceeded, e.BudgetRaised(usd=9, message_id="m")).budget is None
+    assert row_after(started(), exceeded, e.RunResumed(message_id="m")).budget is None
 
 
 def test_changes_of_the_plan_are_counted() -> None:
