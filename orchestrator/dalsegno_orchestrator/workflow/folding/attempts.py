@@ -60,8 +60,9 @@ def first_look(task: Task, at: datetime) -> datetime:
 def parked(run: Run, event: TaskParked, at: datetime) -> None:
     task = run.tasks[event.task_id]  # pyright: ignore[reportArgumentType] - a task's id
     since, look_at = task.changed_at, task.look_at
-    again = task.status == "parked"
+    again, is_new = task.status == "parked", task.is_new and not task.attempt
     task = move(run, event.task_id, "parked", at)
+    task.is_new = is_new  # nobody was asked for it yet: it may still be planned anew
     run.parked[task.id] = task
     task.waits_for = event.waits_for
     if again:  # it waits for something else now, and has waited since then

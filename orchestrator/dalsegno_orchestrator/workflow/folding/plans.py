@@ -133,6 +133,7 @@ def _plan_anew(run: Run) -> None:
     for task in list(run.tasks.values()):
         if task.role == "step" and task.is_new and not task.step.is_fallback:
             del run.tasks[task.id]
+            run.parked.pop(task.id, None)
             if task.id in run.ready:
                 run.ready.remove(task.id)
 
@@ -270,10 +271,12 @@ def _back_to_work(run: Run, at: datetime) -> None:
     run.status, run.paused_at = "running", None
     deadline = run.plan.definition.deadline
     run.deadline_at = None if deadline is None else at + timedelta(seconds=deadline)
+    queued = set(run.ready)
     for task in list(run.tasks.values()):
         if sank_it(run, task):
             _retry(run, task, at)
-        if not task.is_open or task.role == "undo":
+            continue
+        if not task.is_open or task.role == "undo" or task.id in queued:
             continue
         if task.status == "expanded":
             begin_items(run, task, at)
@@ -307,8 +310,6 @@ def _retry(run: Run, task: Task, at: datetime) -> None:
 
 
 def _begin_anew(run: Run, task: Task, at: datetime, *, queue: bool = True) -> None:
-    if task.id in run.ready:
-        return
     task.status, task.changed_at, task.look_at = "ready", at, None
     task.failures, task.rungs, task.handoffs = 0, 0, 0
     task.avoid, task.others_only, task.barred = (), False, ()

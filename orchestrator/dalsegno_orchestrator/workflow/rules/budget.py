@@ -52,9 +52,10 @@ def is_used_up(turn: Turn) -> bool:
     )
     if action == "stop":
         return True
-    text = f"the budget of {_amount(limit, allowed)} is used up"
-    if action == "ask":
-        text += f"; answer with the signal {SIGNAL!r}: {{{limit}: …}} or {{stop: true}}"
+    answer = f"answer with the signal {SIGNAL!r}: {{{limit}: …}} or {{stop: true}}"
+    text = f"the budget of {_amount(limit, allowed)} is used up; {answer}"
+    if action == "pause":
+        text += ", or resume the run to go on without this limit"
     turn.record(RunPaused(reason=text))
     return True
 
@@ -72,9 +73,9 @@ def why_stopped(run: Run) -> str:
 
 
 def is_answer(turn: Turn, message: SignalRun) -> bool:
-    """Whether this signal answers a run that asks whether it may cost more."""
+    """Whether this signal says what a run that stands still for its budget may cost."""
     run = turn.run
-    return message.signal == SIGNAL and run.status == "paused" and is_asking(run)
+    return message.signal == SIGNAL and run.status == "paused" and bool(run.exceeded)
 
 
 def is_asking(run: Run) -> bool:

@@ -32,12 +32,12 @@ def retry(turn: Turn, message: RetryRun) -> None:
             f"run {run.id} is {run.status}: only a failed run can be retried",
             suggestion="go back with `runs rewind`" if run.status == "completed" else None,
         )
+    _refuse_if_told(run)
     if run.compensated:
         raise Refused.because(
             f"run {run.id} was undone: {', '.join(run.compensated)}",
             suggestion="start a new run",
         )
-    _refuse_if_told(run)
     failed = [task.id for task in run.tasks.values() if sank_it(run, task)]
     tasks = _chosen(message, failed, "failed")
     left = [task for task in failed if task not in tasks]
@@ -172,8 +172,8 @@ def _chosen(message: RetryRun, failed: list[TaskId] | list[str], what: str) -> t
     unknown = [task for task in message.tasks if task not in failed]
     if unknown:
         raise Refused.because(
-            f"{', '.join(unknown)}: none of these {what}",
+            f"{', '.join(unknown)}: not among the tasks that {what}",
             path="tasks",
-            suggestion=f"these did: {', '.join(failed)}" if failed else None,
+            suggestion=f"these {what}: {', '.join(failed)}" if failed else None,
         )
     return tuple(message.tasks or failed)

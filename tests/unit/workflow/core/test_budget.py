@@ -213,3 +213,15 @@ def test_an_agent_that_is_gone_loses_its_attempts_though_the_money_runs_out() ->
     events = run.lose(first)
     assert kinds(events)[0] == "task-rerouted"
     assert "task-rerouted" not in kinds(events)[1:]
+
+
+def test_a_run_that_its_budget_paused_goes_on_with_a_new_limit() -> None:
+    run = scenario(
+        {"one": {"capability": "do"}, "two": {"capability": "do", "after": ["one"]}},
+        budget={"tasks": 1},
+    )
+    run.start()
+    run.done("one")
+    assert run.run.status == "paused"
+    events = run.signal("budget", {"tasks": 2})
+    assert kinds(events) == ["budget-raised", "run-resumed", "task-assigned"]

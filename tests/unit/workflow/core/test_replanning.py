@@ -221,3 +221,26 @@ def test_the_limits_of_the_version_that_is_moved_to_count_from_the_start() -> No
     run.after(60)
     migrate(run, TASKS, version=4, deadline="1m")
     assert run.run.deadline_at == run.now + timedelta(minutes=1), "it had none: from now on"
+
+
+def test_a_parked_task_that_nobody_was_asked_for_may_be_dropped_or_changed() -> None:
+    run = scenario({"one": DO, "typo": {"capability": "do_it"}})
+    run.start()
+    assert list(run.run.parked) == ["typo"]
+    assert assigned(replan(run, change={"typo": DO}))["typo"].attempt == 1
+    again = scenario({"one": DO, "typo": {"capability": "do_it"}})
+    again.start()
+    replan(again, drop=("typo",))
+    assert not again.run.parked
+    assert kinds(again.done("one"))[-1] == "run-completed"
+
+
+def test_a_task_that_parks_after_an_attempt_has_begun() -> None:
+    run = scenario({"one": {**DO, "retry": {"max_attempts": 2, "delay": "1s"}}})
+    run.start()
+    run.fail("one")
+    run.agents.views.clear()
+    run.after(2)
+    assert list(run.run.parked) == ["one"]
+    with pytest.raises(Refused, match="has begun"):
+        replan(run, add={"two": DO}, change={"one": {"capability": "other"}})
