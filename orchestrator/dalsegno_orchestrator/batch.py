@@ -81,7 +81,7 @@ class Batch:
     ignored: int = 0
     """Reports that nobody waited for: late, doubled or forged."""
     doubted: dict[RunId, int] = field(default_factory=dict[RunId, int])
-    """Runs in memory that waited for none of them, with their versions: are those the newest?"""
+    """Runs, as they are in memory, that a message could not move: are these versions the newest?"""
 
     def record(self, run: Run, events: list[RunEvent], *, by: str, cause: str) -> None:
         """Add what a decision has folded into `run` already."""
@@ -100,6 +100,10 @@ class Batch:
             run.digest = sealed.digest
             self.sealed.append(sealed)
             self._follow_up(run, event)
+
+    def doubt(self, run: Run) -> None:
+        """Nothing came of a message: is that because another orchestrator moved the run?"""
+        self.doubted[run.id] = run.version
 
     def register(self, registration: Registration | LimitChange, *, by: str, cause: str) -> None:
         """Add a new version of a workflow, or a change of a limit."""
@@ -191,9 +195,11 @@ class Batch:
         )
 
     def _cancel_children(self, run: Run, children: tuple[RunId, ...], reason: str) -> None:
+        if not children:
+            return
+        by_child = {task.child: task for task in run.tasks.values() if task.child is not None}
         for child in children:
-            task = next((one for one in run.tasks.values() if one.child == child), None)
-            self.told_runs.append(cancel_of(run, child, task, reason))
+            self.told_runs.append(cancel_of(run, child, by_child.get(child), reason))
 
 
 def cancel_of(run: Run, child: RunId, task: Task | None, reason: str) -> CancelRun:

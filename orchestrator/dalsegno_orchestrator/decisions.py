@@ -33,6 +33,7 @@ from dalsegno_bus.messages import (
 from dalsegno_orchestrator.batch import Answer, Batch, over_of
 from dalsegno_orchestrator.directory import Directory
 from dalsegno_orchestrator.heard import Heard
+from dalsegno_orchestrator.kin import waits_for
 from dalsegno_orchestrator.registry import Registration, Registry
 from dalsegno_orchestrator.replies import (
     accepted,
@@ -157,9 +158,12 @@ class Decisions:
                 self._refuse(batch, heard, forged)
                 return
             batch.ignored += 1
-            batch.doubted[run.id] = run.version
-        elif message.run_id in work.ended or self._runs.has_ended(message.run_id):
+            batch.doubt(run)
+        elif message.run_id in work.ended:
             batch.ignored += 1
+        elif (version := self._runs.ended_at(message.run_id)) is not None:
+            batch.ignored += 1
+            batch.doubted[message.run_id] = version
         else:
             fault = self._runs.broken.get(message.run_id, f"there is no run {message.run_id}")
             self._refuse(batch, heard, fault)
@@ -197,6 +201,9 @@ class Decisions:
             problem = Problem(message=fault, path="run_id", suggestion="start it under another id")
             self._refuse_start(batch, heard, message, (problem,))
             return
+        if self._is_late(batch, message):
+            self._reject(batch, heard, Problem(message="its parent does not wait for it"))
+            return
         plan = self._registry.plan(message.workflow, message.version)
         if isinstance(plan, Problem):
             self._refuse_start(batch, heard, message, (plan,))
@@ -213,6 +220,20 @@ class Decisions:
         self._note(batch, run, events)
         batch.started.add(run.id)
         self._answer(batch, heard, accepted(run))
+
+    def _is_late(self, batch: Batch, message: StartRun) -> bool:
+        """Whether the run was to do a task that does not wait for it any more."""
+        above = message.parent
+        if above is None or not above.task_id:
+            return False
+        parent = self._runs.held(above.run_id)
+        version = self._runs.ended_at(above.run_id) if parent is None else parent.version
+        if version is None or (
+            parent is not None and waits_for(parent, above.task_id, message.run_id)
+        ):
+            return False
+        batch.doubted[above.run_id] = version
+        return True
 
     def _refuse_start(
         self, batch: Batch, heard: Heard, message: StartRun, reasons: Sequence[Problem]
@@ -285,11 +306,14 @@ class Decisions:
             over = over_of(run)
             if message.parent is not None and over is not None:
                 batch.told_runs.append(over)  # the parent did not hear of it
+        elif not run.is_open and heard.message_id in run.heard:
+            pass  # a copy of what was done: who asked did not hear so
         elif not run.is_open and not isinstance(message, RetryRun | RewindRun):
             text = f"run {run.id} is {run.status}: nothing waits, and nothing can be changed"
             self._reject(batch, heard, Problem(message=text))
             return
         else:
+            before = run.version
             asked = self._wanted_plan(run, message) if isinstance(message, MigrateRun) else message
             if isinstance(asked, Problem):
                 self._reject(batch, heard, asked)
@@ -297,8 +321,11 @@ class Decisions:
             try:
                 self._apply(batch, run, asked, heard)
             except Refused as refused:
+                batch.doubt(run)
                 self._answer(batch, heard, Rejected(reasons=refused.problems))
                 return
+            if run.version == before:
+                batch.doubt(run)
             self._reopen(batch, run)
         self._answer(batch, heard, accepted(run))
 

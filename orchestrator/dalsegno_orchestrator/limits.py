@@ -24,6 +24,7 @@ from dalsegno_orchestrator.storage.permits import (
 )
 from dalsegno_orchestrator.store import Store
 from dalsegno_orchestrator.workflow.events import (
+    CompensationStarted,
     Permit,
     RunEnding,
     RunEvent,
@@ -36,7 +37,7 @@ from dalsegno_orchestrator.workflow.policies import Limits as Declared
 from dalsegno_orchestrator.workflow.run import Run
 from dalsegno_orchestrator.workflow.terms import parse_rate
 
-_WIDE: Final = (RunEnding, RunRewound, RunReopened)
+_WIDE: Final = (RunEnding, CompensationStarted, RunRewound, RunReopened)
 """They may end attempts of tasks that they do not name."""
 
 

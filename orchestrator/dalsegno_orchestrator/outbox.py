@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Final
+from typing import Final, TypeAlias
 
 import orjson
 from pydantic_core import to_json
@@ -44,7 +44,11 @@ _logger = logging.getLogger("dalsegno.orchestrator")
 SOURCE: Final = "orchestrator"
 BACKOFF_SECONDS_MAX: Final = 5.0
 SEND_CHUNK_MAX: Final = 1_000
+POSTPONED_MAX: Final = 10_000
+"""So many messages between runs wait here for room; more of them are made anew by the sweep."""
 DEAD_BODY_BYTES_MAX: Final = 32 * 1024
+
+RunToRun: TypeAlias = StartRun | CancelRun | ChildOver
 
 
 class Outbox:
@@ -63,6 +67,9 @@ class Outbox:
         self._artifacts = artifacts
         self._now = now
         self._tasks = tasks(subjects)
+        self._postponed: list[Outgoing] = []
+        """What runs tell each other, and the inbox has not taken yet."""
+        self._chunk_max = SEND_CHUNK_MAX
 
     async def send(self, batch: Batch) -> None:
         """Publish what follows from a committed batch; returns when the streams have it all.
@@ -72,11 +79,11 @@ class Outbox:
         if batch.withdrawn:  # first: what takes back all of a run must not take what comes next
             await self._withdraw(batch)
         outgoing = await self._commands(batch.commands())
-        outgoing += await self._starts(batch.starts())
-        outgoing += [await self._to_run(message) for message in batch.told_runs]
-        outgoing += [await self._to_run(over) for over in map(over_of, batch.over()) if over]
         outgoing.extend(self._dead_letter(delivery, why) for delivery, why in batch.refused)
         await self._store(outgoing)
+        await self.tell_children(batch.starts())
+        await self.tell_runs(batch.told_runs)
+        await self.tell_runs(over for over in map(over_of, batch.over()) if over is not None)
         await self.start_ticks(batch.schedules.starts)
         for answer in batch.answers:
             await self._tell(self._answer(answer))
@@ -107,16 +114,41 @@ class Outbox:
             await self._store(await self._commands(chunk))
 
     async def tell_children(self, tasks: Iterable[tuple[Run, Task]]) -> None:
-        """Start, or cancel, the runs of sub-workflows once more: those that know it say so."""
-        outgoing: list[Outgoing] = []
-        starts: list[tuple[Run, Task]] = []
-        for run, task in tasks:
-            if run.ending is None:
-                starts.append((run, task))
-            elif task.child is not None:
-                reason = run.ending.error.message
-                outgoing.append(await self._to_run(cancel_of(run, task.child, task, reason)))
-        await self._store(await self._starts(starts) + outgoing)
+        """Start, or cancel, the runs of sub-workflows: those that know it already say so."""
+        await self.tell_runs(
+            child_start_of(run, task)
+            if run.ending is None or task.child is None
+            else cancel_of(run, task.child, task, run.ending.error.message)
+            for run, task in tasks
+        )
+
+    async def tell_runs(self, messages: Iterable[RunToRun]) -> None:
+        """Have runs tell each other something, through the inbox.
+
+        Nobody waits for room in the inbox: it may be full because we wait. What cannot be stored
+        now is tried again by `tell_postponed`, and what cannot be made now with the next sweep.
+        """
+        rest = iter(messages)
+        while chunk := list(islice(rest, SEND_CHUNK_MAX)):
+            outgoing = [one for message in chunk if (one := await self._made(message)) is not None]
+            room = POSTPONED_MAX - len(self._postponed)
+            self._postponed.extend(outgoing[:room])
+            await self.tell_postponed()
+
+    async def tell_postponed(self) -> None:
+        """Send what there was no room for. Call it every second."""
+        while self._postponed:
+            chunk = self._postponed[: self._chunk_max]
+            try:
+                await self._bus.store(chunk)
+            except PublishFailed as error:
+                # Which of them found room is not known: one by one, until there is room again.
+                self._chunk_max = 1
+                log(_logger, "warning", "runs_not_told", waiting=len(self._postponed),
+                    reason=str(error))  # fmt: skip
+                return
+            del self._postponed[: len(chunk)]
+            self._chunk_max = min(SEND_CHUNK_MAX, 2 * self._chunk_max)
 
     async def _store(self, outgoing: Sequence[Outgoing]) -> None:
         attempts = 0
@@ -153,18 +185,16 @@ class Outbox:
                     attempt=attempt, reason=str(error) or repr(error))  # fmt: skip
         return outgoing
 
-    async def _starts(self, tasks: Iterable[tuple[Run, Task]]) -> list[Outgoing]:
-        """The starts of the runs that do these tasks; what cannot be made now comes later."""
-        outgoing: list[Outgoing] = []
-        for run, task in tasks:
-            try:
-                outgoing.append(await self._to_run(child_start_of(run, task)))
-            except Exception as error:  # noqa: BLE001 - an artifact store has errors of its own
-                log(_logger, "error", "child_not_started", run_id=str(run.id), task_id=task.id,
-                    reason=str(error) or repr(error))  # fmt: skip
-        return outgoing
+    async def _made(self, message: RunToRun) -> Outgoing | None:
+        """The message on its way; None: it cannot be made now."""
+        try:
+            return await self._to_run(message)
+        except Exception as error:  # noqa: BLE001 - an artifact store has errors of its own
+            log(_logger, "error", "run_not_told", run_id=str(message.run_id), kind=message.kind,
+                reason=str(error) or repr(error))  # fmt: skip
+            return None
 
-    async def _to_run(self, message: StartRun | CancelRun | ChildOver) -> Outgoing:
+    async def _to_run(self, message: RunToRun) -> Outgoing:
         """A message from one run to another, through the inbox."""
         body = encode(message)
         if len(body) > PAYLOAD_BYTES_MAX and not isinstance(message, CancelRun):

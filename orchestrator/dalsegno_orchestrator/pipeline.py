@@ -34,6 +34,7 @@ from dalsegno_orchestrator.batch import Batch
 from dalsegno_orchestrator.decisions import Decisions
 from dalsegno_orchestrator.directory import Directory
 from dalsegno_orchestrator.heard import Heard, hear, run_of
+from dalsegno_orchestrator.kin import orphans, untold
 from dalsegno_orchestrator.outbox import Outbox
 from dalsegno_orchestrator.recall import recall
 from dalsegno_orchestrator.registry import Registry
@@ -112,6 +113,12 @@ class Pipeline:
             log(_logger, "warning", "sweep_failed", reason=str(error))
         await self.send_again(self.runs, older_than=older_than)
         await self._start_ticks(older_than=older_than)
+        try:
+            lost = await asyncio.to_thread(orphans, self.runs, older_than=older_than)
+        except Unavailable as error:
+            log(_logger, "warning", "sweep_failed", reason=str(error))
+        else:
+            await self._outbox.tell_runs(lost)
 
     async def _start_ticks(self, *, older_than: datetime | None = None) -> None:
         """Ask once more for the runs of ticks that are not seen to go on here."""
@@ -123,6 +130,7 @@ class Pipeline:
 
     async def look(self) -> None:
         """See what others may have changed of what somebody here waits for. Call every second."""
+        await self._outbox.tell_postponed()
         self.waits.agents_changed(self._directory.circuits_due(self._now()))
         try:
             await self._read(self.waits.look)
@@ -165,12 +173,7 @@ class Pipeline:
             for number, opened in list(task.opened.items())
             if older_than is None or opened.since < older_than
         )
-        await self._outbox.tell_children(
-            (run, task)
-            for run in asked
-            for task in list(run.delegated.values())
-            if older_than is None or task.changed_at < older_than
-        )
+        await self._outbox.tell_children(untold(asked, self.runs, older_than=older_than))
 
     async def turn(
         self,
@@ -200,7 +203,7 @@ class Pipeline:
         batch = await self._decide_and_commit(work)
         for run in batch.touched.values():
             if not run.is_open:
-                self.runs.end(run.id)
+                self.runs.end(run)
                 self.timers.disarm(run.id)
         self.ignored += batch.ignored
         self.refused += len(batch.refused)

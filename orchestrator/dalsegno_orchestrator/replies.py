@@ -17,6 +17,7 @@ from dalsegno_bus.messages import (
     StartRun,
     TaskReport,
 )
+from dalsegno_orchestrator.kin import waits_for
 from dalsegno_orchestrator.workflow.run import Run
 from dalsegno_orchestrator.workflow.turn import is_awaited
 
@@ -43,8 +44,7 @@ def same_run(run: Run, message: StartRun) -> Reply:
 def is_waited_for(run: Run, message: TaskReport | ChildOver) -> bool:
     """Whether a report, or the end of a run, is about what is under way."""
     if isinstance(message, ChildOver):
-        task = run.tasks.get(TaskId(message.task_id))
-        return task is not None and task.status == "delegated" and task.child == message.child
+        return waits_for(run, message.task_id, message.child)
     return is_awaited(run, message)
 
 

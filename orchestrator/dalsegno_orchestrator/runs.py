@@ -2,13 +2,14 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, cast
 
 from dalsegno_bus.errors import StoreError, Unavailable
 from dalsegno_bus.ids import RunId
 from dalsegno_bus.logs import log
 from dalsegno_orchestrator.directory import Directory
+from dalsegno_orchestrator.history import Recorded
 from dalsegno_orchestrator.registry import Registry
 from dalsegno_orchestrator.schedules import Schedules
 from dalsegno_orchestrator.store import Store
@@ -44,7 +45,8 @@ class Runs:
         self._held: dict[RunId, Run] = {}
         self.broken: dict[RunId, str] = {}
         """Runs whose history cannot be read, and why."""
-        self._ended: OrderedDict[RunId, None] = OrderedDict()
+        self._ended: OrderedDict[RunId, int] = OrderedDict()
+        """With how many events they had then."""
 
     def __iter__(self) -> Iterator[Run]:
         return iter(list(self._held.values()))
@@ -85,25 +87,30 @@ class Runs:
 
     def peek(self, run_id: RunId) -> Run | None:
         """The run as it is stored, without keeping it; None: there is none. Blocks."""
-        return self._read(run_id)
+        history = self._store.read(run_id)
+        return self._replayed(run_id, history) if history else None
 
     def admit(self, runs: Iterable[Run]) -> None:
         """Keep runs that were loaded, and count what they have under way."""
         for run in runs:
-            self._held[run.id] = run
+            self.hold(run)
             self._directory.admit(run)
             self._waits.line.admit(run)
 
-    def end(self, run_id: RunId) -> None:
-        """Forget a run that has ended, all but that: late reports need no look into its history."""
-        self.drop(run_id)
-        self._ended[run_id] = None
+    def end(self, run: Run) -> None:
+        """Forget a run that has ended, all but that: late reports need not load it."""
+        self.drop(run.id)
+        self._ended[run.id] = run.version
         if len(self._ended) > ENDED_MAX:
             self._ended.popitem(last=False)
 
     def has_ended(self, run_id: RunId) -> bool:
         """Whether the run is known to have ended, lately."""
         return run_id in self._ended
+
+    def ended_at(self, run_id: RunId) -> int | None:
+        """How many events it had when it ended, lately; None: it is not known to have."""
+        return self._ended.get(run_id)
 
     def drop(self, run_id: RunId) -> None:
         """Forget a run: what is in memory is not what is stored."""
@@ -124,6 +131,10 @@ class Runs:
         if isinstance(started, ScheduleSet):
             self.schedules.admit(history)
             return None
+        return self._replayed(run_id, history)
+
+    def _replayed(self, run_id: RunId, history: Sequence[Recorded]) -> Run:
+        started = history[0].event
         if not isinstance(started, RunStarted):
             raise StoreError(f"{run_id} is the history of a workflow, not of a run")
         if not self._registry.knows(started.workflow, started.workflow_version):

@@ -244,8 +244,9 @@ class Orchestrator:
                     question = decode(_QUESTION, heard.body)
                     wanted = await self.pipeline.is_wanted(question)
                     await heard.answer(encode(Wanted(wanted=wanted)))
-                except (DecodeFailed, BusError, Unavailable) as error:
-                    log(_logger, "warning", "question_not_answered", reason=str(error))
+                except Exception as error:  # noqa: BLE001 - a bad history must not stop the rest
+                    log(_logger, "warning", "question_not_answered",
+                        reason=str(error) or repr(error))  # fmt: skip
 
     async def _restore(self, epoch: int) -> int:
         """Look whether the servers lost what they held; return the epoch this was good for.

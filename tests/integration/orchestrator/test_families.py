@@ -128,7 +128,7 @@ async def test_an_end_that_was_lost_is_told_again(world: World) -> None:
 
 
 async def test_a_run_that_failed_is_retried_and_goes_on_where_it_was(world: World) -> None:
-    async with world.orchestrator(), world.worker(worker()):
+    async with world.orchestrator() as orchestrator, world.worker(worker()):
         await world.register("steps", {
             "one": {"capability": "add", "input": {"value": 1}},
             "two": {"capability": "missing", "after": ["one"], "queue_timeout": "10ms",
@@ -144,7 +144,7 @@ async def test_a_run_that_failed_is_retried_and_goes_on_where_it_was(world: Worl
             return number
 
         async with world.worker(other):
-            await world.until_known("other")
+            await until(lambda: any(a.slots for a in orchestrator.directory.capable("missing")))
             await world.client.retry(accepted.run_id, requested_by="ada")
             await until(lambda: "run-completed" in world.kinds(accepted.run_id))
     kinds = world.kinds(accepted.run_id)
