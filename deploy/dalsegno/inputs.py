@@ -9,7 +9,7 @@ import orjson
 
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.messages import Json
-from dalsegno_orchestrator.workflow.durations import parse_duration
+from dalsegno_orchestrator.workflow.grammar.durations import parse_duration
 
 INPUT_BYTES_MAX: Final = 64 * 1024 * 1024
 _RUN_DIGITS_MIN: Final = 8

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.messages import Problem
 from dalsegno_orchestrator.authoring import check_text
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
 
 FILE_BYTES_MAX: Final = 4 * 1024 * 1024
 SUFFIXES: Final = (".yaml", ".yml")

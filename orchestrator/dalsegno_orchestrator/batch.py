@@ -18,7 +18,7 @@ from dalsegno_bus.messages import (
     Usage,
 )
 from dalsegno_orchestrator.history import Sealed, seal
-from dalsegno_orchestrator.limit_settings import LimitChange
+from dalsegno_orchestrator.limits.settings import LimitChange
 from dalsegno_orchestrator.registry import Registration
 from dalsegno_orchestrator.schedules import ScheduleChanges
 from dalsegno_orchestrator.storage.permits import PermitChange

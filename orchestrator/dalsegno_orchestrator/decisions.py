@@ -31,9 +31,10 @@ from dalsegno_bus.messages import (
     TaskReport,
 )
 from dalsegno_orchestrator.batch import Answer, Batch, over_of
-from dalsegno_orchestrator.directory import Directory
+from dalsegno_orchestrator.directory.agents import Directory
 from dalsegno_orchestrator.heard import Heard
 from dalsegno_orchestrator.kin import waits_for
+from dalsegno_orchestrator.limits.waits import Waits
 from dalsegno_orchestrator.registry import Registration, Registry
 from dalsegno_orchestrator.replies import (
     accepted,
@@ -45,7 +46,6 @@ from dalsegno_orchestrator.replies import (
 )
 from dalsegno_orchestrator.runs import Runs
 from dalsegno_orchestrator.schedules import schedule_wanted
-from dalsegno_orchestrator.waits import Waits
 from dalsegno_orchestrator.work import Undecidable, Work
 from dalsegno_orchestrator.workflow.decider import RunMessage, decide, start
 from dalsegno_orchestrator.workflow.events import RunEvent

@@ -32,11 +32,12 @@ from dalsegno_bus.messages import (
 from dalsegno_bus.subjects import Subjects
 from dalsegno_orchestrator.batch import Batch
 from dalsegno_orchestrator.decisions import Decisions
-from dalsegno_orchestrator.directory import Directory
+from dalsegno_orchestrator.directory.agents import Directory
+from dalsegno_orchestrator.directory.recall import recall
 from dalsegno_orchestrator.heard import Heard, hear, run_of
 from dalsegno_orchestrator.kin import orphans, untold
+from dalsegno_orchestrator.limits.waits import Waits
 from dalsegno_orchestrator.outbox import Outbox
-from dalsegno_orchestrator.recall import recall
 from dalsegno_orchestrator.registry import Registry
 from dalsegno_orchestrator.runs import Runs
 from dalsegno_orchestrator.schedules import Schedules
@@ -44,7 +45,6 @@ from dalsegno_orchestrator.storage.open_runs import OpenRun
 from dalsegno_orchestrator.storage.permits import together
 from dalsegno_orchestrator.store import Store
 from dalsegno_orchestrator.timers import Timers
-from dalsegno_orchestrator.waits import Waits
 from dalsegno_orchestrator.work import Undecidable, Work
 from dalsegno_orchestrator.workflow.facts import AgentsChanged
 from dalsegno_orchestrator.workflow.run import Run

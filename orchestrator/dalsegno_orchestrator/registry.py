@@ -12,7 +12,7 @@ from dalsegno_bus.ids import WorkflowId, workflow_id
 from dalsegno_bus.messages import Problem
 from dalsegno_orchestrator.history import NO_DIGEST, Recorded
 from dalsegno_orchestrator.store import Store
-from dalsegno_orchestrator.workflow.checks import check
+from dalsegno_orchestrator.workflow.checking.checks import check
 from dalsegno_orchestrator.workflow.events import WorkflowRegistered
 from dalsegno_orchestrator.workflow.plan import Plan, compile_plan
 

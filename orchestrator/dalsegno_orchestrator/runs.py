@@ -8,12 +8,12 @@ from typing import Final, cast
 from dalsegno_bus.errors import StoreError, Unavailable
 from dalsegno_bus.ids import RunId
 from dalsegno_bus.logs import log
-from dalsegno_orchestrator.directory import Directory
+from dalsegno_orchestrator.directory.agents import Directory
 from dalsegno_orchestrator.history import Recorded
+from dalsegno_orchestrator.limits.waits import Waits
 from dalsegno_orchestrator.registry import Registry
 from dalsegno_orchestrator.schedules import Schedules
 from dalsegno_orchestrator.store import Store
-from dalsegno_orchestrator.waits import Waits
 from dalsegno_orchestrator.workflow.events import RunEvent, RunStarted, ScheduleSet
 from dalsegno_orchestrator.workflow.evolve import replay
 from dalsegno_orchestrator.workflow.plan import Plan

@@ -27,8 +27,8 @@ from dalsegno_orchestrator.registry import Registration, Registry
 from dalsegno_orchestrator.storage.open_runs import OpenRun
 from dalsegno_orchestrator.store import Store
 from dalsegno_orchestrator.timers import Timers
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
 from dalsegno_orchestrator.workflow.events import ScheduleSet, TickFired
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
 from dalsegno_orchestrator.workflow.plan import Plan
 from dalsegno_orchestrator.workflow.schedule import (
     ScheduleEvent,

@@ -25,7 +25,7 @@ from dalsegno_bus.logs import log, setup_logging
 from dalsegno_bus.messages import AskWanted, Wanted
 from dalsegno_bus.nats import connect
 from dalsegno_bus.topology import Topology, inbox, inbox_consumer, tasks, topology_of
-from dalsegno_orchestrator.directory import Directory
+from dalsegno_orchestrator.directory.agents import Directory
 from dalsegno_orchestrator.outbox import Outbox
 from dalsegno_orchestrator.pipeline import Pipeline
 from dalsegno_orchestrator.registry import Registry

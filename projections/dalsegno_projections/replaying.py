@@ -12,7 +12,7 @@ from uuid import UUID
 from dalsegno_bus.errors import StoreError, UsageError
 from dalsegno_bus.ids import RunId, workflow_id
 from dalsegno_orchestrator.history import Recorded
-from dalsegno_orchestrator.workflow.checks import check
+from dalsegno_orchestrator.workflow.checking.checks import check
 from dalsegno_orchestrator.workflow.events import RunEvent, RunStarted, WorkflowRegistered
 from dalsegno_orchestrator.workflow.evolve import replay
 from dalsegno_orchestrator.workflow.plan import Plan, compile_plan

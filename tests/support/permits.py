@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from dalsegno_bus.ids import TaskId
 from dalsegno_orchestrator.workflow.events import Permit, RunEvent, TaskAssigned
 from dalsegno_orchestrator.workflow.facts import Shortage
-from dalsegno_orchestrator.workflow.policies import Limits as Declared
+from dalsegno_orchestrator.workflow.grammar.policies import Limits as Declared
+from dalsegno_orchestrator.workflow.grammar.terms import parse_rate
 from dalsegno_orchestrator.workflow.run import Run
-from dalsegno_orchestrator.workflow.terms import parse_rate
 
 
 class Permits:

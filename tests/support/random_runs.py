@@ -22,7 +22,7 @@ from dalsegno_bus.messages import (
     SignalRun,
     Usage,
 )
-from dalsegno_orchestrator.workflow.checks import check
+from dalsegno_orchestrator.workflow.checking.checks import check
 from dalsegno_orchestrator.workflow.decider import RunMessage
 from dalsegno_orchestrator.workflow.events import RunEvent, TaskAssigned
 from dalsegno_orchestrator.workflow.facts import AgentsChanged, PlanChosen, TasksFreed, TimeReached

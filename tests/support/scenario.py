@@ -21,7 +21,7 @@ from dalsegno_bus.messages import (
     TaskReport,
 )
 from dalsegno_orchestrator.workflow.assignment import AgentView, Skill
-from dalsegno_orchestrator.workflow.checks import check
+from dalsegno_orchestrator.workflow.checking.checks import check
 from dalsegno_orchestrator.workflow.decider import RunMessage, decide, start
 from dalsegno_orchestrator.workflow.events import RunEvent, TaskAssigned
 from dalsegno_orchestrator.workflow.evolve import replay

@@ -32,10 +32,10 @@ from dalsegno_bus.messages import (
 )
 from dalsegno_orchestrator.authoring import check_text
 from dalsegno_orchestrator.workflow.decider import RunMessage, decide, start
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
-from dalsegno_orchestrator.workflow.durations import parse_duration
 from dalsegno_orchestrator.workflow.events import Event, RunEvent
 from dalsegno_orchestrator.workflow.facts import AgentsChanged, Facts, TasksFreed, TimeReached
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.grammar.durations import parse_duration
 from dalsegno_orchestrator.workflow.plan import compile_plan
 from dalsegno_orchestrator.workflow.run import Run
 from support.cast import EXAMPLES, LABELS, parts_of

@@ -15,8 +15,8 @@ from dalsegno_bus.messages import CompletedReport, Json, StartRun
 from dalsegno_orchestrator.garbage import look_less_often
 from dalsegno_orchestrator.workflow.assignment import AgentView, Skill
 from dalsegno_orchestrator.workflow.decider import decide, start
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
 from dalsegno_orchestrator.workflow.facts import Facts
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
 from dalsegno_orchestrator.workflow.plan import Plan, compile_plan
 
 ITEMS_SMALL: Final = 100

@@ -22,8 +22,8 @@ from dalsegno.reading import reading
 from dalsegno.session import Reading, session
 from dalsegno_bus.errors import DalsegnoError, UsageError
 from dalsegno_bus.messages import Accepted
-from dalsegno_orchestrator.workflow.shape import Unfit
-from dalsegno_orchestrator.workflow.terms import parse_rate
+from dalsegno_orchestrator.workflow.grammar.shape import Unfit
+from dalsegno_orchestrator.workflow.grammar.terms import parse_rate
 from dalsegno_projections.asking import LIMIT_USE, LIMITS, RUN_DETAIL
 from dalsegno_projections.questions import (
     AskLimits,

@@ -20,9 +20,9 @@ from typing import Any, Literal, TypeAlias, cast
 
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.messages import Json, Labels, Problem
-from dalsegno_orchestrator.workflow.checks import check
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
-from dalsegno_orchestrator.workflow.policies import (
+from dalsegno_orchestrator.workflow.checking.checks import check
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.grammar.policies import (
     Budget,
     Compensation,
     Dynamic,
@@ -36,7 +36,7 @@ from dalsegno_orchestrator.workflow.policies import (
     WaitBefore,
     Weights,
 )
-from dalsegno_orchestrator.workflow.terms import Frozen
+from dalsegno_orchestrator.workflow.grammar.terms import Frozen
 
 Keys: TypeAlias = Mapping[str, Json]
 """What YAML would say at this place."""

@@ -14,8 +14,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dalsegno_bus.messages import Json, Problem
-from dalsegno_orchestrator.workflow.checks import check
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.checking.checks import check
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
 
 NODES_MAX: Final = 100_000
 """How much a file may hold, aliases counted each time: a small file can unfold without end."""

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 from dalsegno_bus.messages import Labels
 from dalsegno_orchestrator.workflow.events import Candidate
-from dalsegno_orchestrator.workflow.policies import Weights
+from dalsegno_orchestrator.workflow.grammar.policies import Weights
 from dalsegno_orchestrator.workflow.scoring import (
     PARTS,
     AgentView,

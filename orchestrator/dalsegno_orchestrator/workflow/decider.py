@@ -30,7 +30,7 @@ from dalsegno_bus.messages import (
     StartRun,
     TaskCommand,
 )
-from dalsegno_orchestrator.workflow.durations import format_duration
+from dalsegno_orchestrator.workflow.cel.expressions import ExpressionFailed
 from dalsegno_orchestrator.workflow.events import (
     Parent,
     RunEvent,
@@ -40,7 +40,6 @@ from dalsegno_orchestrator.workflow.events import (
     TimerFired,
 )
 from dalsegno_orchestrator.workflow.evolve import begin
-from dalsegno_orchestrator.workflow.expressions import ExpressionFailed
 from dalsegno_orchestrator.workflow.facts import (
     AgentsChanged,
     Facts,
@@ -48,6 +47,7 @@ from dalsegno_orchestrator.workflow.facts import (
     TasksFreed,
     TimeReached,
 )
+from dalsegno_orchestrator.workflow.grammar.durations import format_duration
 from dalsegno_orchestrator.workflow.plan import Plan
 from dalsegno_orchestrator.workflow.rules import (
     attempts,

@@ -8,8 +8,8 @@ from typing import Protocol
 from dalsegno_bus.ids import TaskId
 from dalsegno_orchestrator.workflow.assignment import Agents
 from dalsegno_orchestrator.workflow.events import Permit
+from dalsegno_orchestrator.workflow.grammar.policies import Limits as Declared
 from dalsegno_orchestrator.workflow.plan import Plan
-from dalsegno_orchestrator.workflow.policies import Limits as Declared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

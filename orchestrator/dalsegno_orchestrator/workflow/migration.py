@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from dalsegno_bus.messages import Problem
-from dalsegno_orchestrator.workflow.definition import TaskDefinition
+from dalsegno_orchestrator.workflow.grammar.definition import TaskDefinition
 from dalsegno_orchestrator.workflow.plan import Plan, Step
 
 _FIXED: Final = (

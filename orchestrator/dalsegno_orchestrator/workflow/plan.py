@@ -12,10 +12,10 @@ from typing import Final
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.ids import escalation_id, undo_id
 from dalsegno_bus.messages import Json, Problem
-from dalsegno_orchestrator.workflow.definition import TaskDefinition, WorkflowDefinition
-from dalsegno_orchestrator.workflow.expressions import Condition, Template
-from dalsegno_orchestrator.workflow.policies import Compensation, Escalation
-from dalsegno_orchestrator.workflow.schema import InputSchema
+from dalsegno_orchestrator.workflow.cel.expressions import Condition, Template
+from dalsegno_orchestrator.workflow.grammar.definition import TaskDefinition, WorkflowDefinition
+from dalsegno_orchestrator.workflow.grammar.policies import Compensation, Escalation
+from dalsegno_orchestrator.workflow.grammar.schema import InputSchema
 
 PLANS_KEPT_MAX: Final = 256
 """How many plans stay compiled; a run whose plan grows has one for each of its plan versions."""

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from dalsegno_bus.messages import Json, Problem
-from dalsegno_orchestrator.workflow.checks import check
-from dalsegno_orchestrator.workflow.definition import TaskDefinition, WorkflowDefinition
-from dalsegno_orchestrator.workflow.expressions import Template
+from dalsegno_orchestrator.workflow.cel.expressions import Template
+from dalsegno_orchestrator.workflow.checking.checks import check
+from dalsegno_orchestrator.workflow.grammar.definition import TaskDefinition, WorkflowDefinition
 from dalsegno_orchestrator.workflow.migration import listed, migration_problems
 from dalsegno_orchestrator.workflow.plan import Plan, Step, compile_plan
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from dalsegno_orchestrator.workflow.policies import Retry
+from dalsegno_orchestrator.workflow.grammar.policies import Retry
 
 ASKED_SECONDS_MAX: Final = 30 * 86_400.0
 """No agent puts its task off for longer: what asks for more took milliseconds for seconds."""

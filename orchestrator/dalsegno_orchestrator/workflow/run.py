@@ -9,8 +9,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 from dalsegno_bus.ids import RunId, TaskId, item_id
 from dalsegno_bus.messages import Failure, Json, Labels
 from dalsegno_orchestrator.workflow.events import Abandoned, Parent, RunEnding, SignalReceived
+from dalsegno_orchestrator.workflow.grammar.policies import Budget
 from dalsegno_orchestrator.workflow.plan import Plan, Step
-from dalsegno_orchestrator.workflow.policies import Budget
 
 RunStatus: TypeAlias = Literal[
     "running", "paused", "failing", "cancelling", "compensating",

@@ -39,7 +39,7 @@ from dalsegno_orchestrator.workflow.events import (
     TickSkipped,
 )
 from dalsegno_orchestrator.workflow.facts import TimeReached
-from dalsegno_orchestrator.workflow.policies import Schedule
+from dalsegno_orchestrator.workflow.grammar.policies import Schedule
 
 LATE_SECONDS: Final = 60.0
 """A tick that nobody saw for so long is late; after that it was missed."""

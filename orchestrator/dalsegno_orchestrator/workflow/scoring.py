@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 from dalsegno_bus.messages import Labels
-from dalsegno_orchestrator.workflow.policies import Weights
+from dalsegno_orchestrator.workflow.grammar.policies import Weights
 
 CircuitState: TypeAlias = Literal["closed", "open", "half_open"]
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from dalsegno_agents import Agent, TaskContext
 from dalsegno_bus.errors import RunRejected
 from dalsegno_bus.ids import RunId
-from dalsegno_orchestrator.directory import queue_max
+from dalsegno_orchestrator.directory.agents import queue_max
 from dalsegno_orchestrator.history import Recorded
 from dalsegno_orchestrator.store import Store
 from dalsegno_orchestrator.workflow.events import TaskAssigned, TaskCompleted, TaskParked

@@ -18,7 +18,7 @@ from dalsegno_orchestrator.storage.open_runs import OpenRun
 from dalsegno_orchestrator.timers import Timers
 from dalsegno_orchestrator.workflow.events import Fact, ScheduleSet, TickFired, TickSkipped
 from dalsegno_orchestrator.workflow.facts import TimeReached
-from dalsegno_orchestrator.workflow.policies import Schedule
+from dalsegno_orchestrator.workflow.grammar.policies import Schedule
 from dalsegno_orchestrator.workflow.schedule import (
     ScheduleMessage,
     ScheduleWanted,

@@ -14,9 +14,8 @@ from dalsegno_orchestrator.authoring import (
     previous,
     ref,
 )
-from dalsegno_orchestrator.workflow.definition import TaskDefinition, WorkflowDefinition
-from dalsegno_orchestrator.workflow.plan import compile_plan
-from dalsegno_orchestrator.workflow.policies import (
+from dalsegno_orchestrator.workflow.grammar.definition import TaskDefinition, WorkflowDefinition
+from dalsegno_orchestrator.workflow.grammar.policies import (
     Budget,
     Compensation,
     Dynamic,
@@ -31,6 +30,7 @@ from dalsegno_orchestrator.workflow.policies import (
     WaitBefore,
     Weights,
 )
+from dalsegno_orchestrator.workflow.plan import compile_plan
 
 EVERY_KEY = """
 workflow: every-key

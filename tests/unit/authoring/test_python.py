@@ -2,7 +2,7 @@ import pytest
 
 from dalsegno_bus.errors import UsageError
 from dalsegno_orchestrator.authoring import Workflow, index, item, literal, ref
-from dalsegno_orchestrator.workflow.expressions import Template
+from dalsegno_orchestrator.workflow.cel.expressions import Template
 
 
 def test_expressions_are_written_as_in_yaml() -> None:

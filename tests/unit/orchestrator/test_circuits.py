@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dalsegno_bus.bus import Entry
 from dalsegno_bus.codec import encode
 from dalsegno_bus.messages import AgentCard, CapabilityCard, Failure
-from dalsegno_orchestrator.directory import Directory
+from dalsegno_orchestrator.directory.agents import Directory
 from dalsegno_orchestrator.workflow.assignment import Choice, Skill, choose
 from dalsegno_orchestrator.workflow.events import (
     Abandoned,

@@ -8,7 +8,7 @@ from dalsegno_bus.bus import Entry
 from dalsegno_bus.codec import encode
 from dalsegno_bus.errors import DecodeFailed
 from dalsegno_bus.messages import AgentCard, CapabilityCard, Presence
-from dalsegno_orchestrator.directory import Directory
+from dalsegno_orchestrator.directory.agents import Directory
 from dalsegno_orchestrator.workflow.events import (
     Abandoned,
     RunCancelled,

@@ -23,7 +23,7 @@ from dalsegno_bus.messages import (
     RewindRun,
     StartRun,
 )
-from dalsegno_orchestrator.directory import Directory
+from dalsegno_orchestrator.directory.agents import Directory
 from dalsegno_orchestrator.workflow.decider import RunMessage, decide, start
 from dalsegno_orchestrator.workflow.events import RunEvent, TaskAssigned
 from dalsegno_orchestrator.workflow.facts import AgentsChanged, Facts, TimeReached

@@ -10,8 +10,8 @@ from dalsegno_bus.bus import Entry
 from dalsegno_bus.codec import encode
 from dalsegno_bus.errors import DecodeFailed
 from dalsegno_bus.messages import AgentCard, CapabilityCard, Drained, Failure, Presence
-from dalsegno_orchestrator.directory import Directory, queue_max
-from dalsegno_orchestrator.skills import SAMPLES, WorkTimes
+from dalsegno_orchestrator.directory.agents import Directory, queue_max
+from dalsegno_orchestrator.directory.skills import SAMPLES, WorkTimes
 from dalsegno_orchestrator.workflow.assignment import AgentView
 from dalsegno_orchestrator.workflow.events import (
     PlanProposed,

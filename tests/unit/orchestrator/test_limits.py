@@ -10,8 +10,8 @@ from dalsegno_bus.errors import LimitsExceeded
 from dalsegno_bus.ids import LIMITS, TaskId, run_id_of_key
 from dalsegno_bus.messages import SetLimit
 from dalsegno_orchestrator.history import seal
-from dalsegno_orchestrator.limit_settings import LimitChange
-from dalsegno_orchestrator.limits import LimitsLedger, Newcomers, Served
+from dalsegno_orchestrator.limits.ledger import LimitsLedger, Newcomers, Served
+from dalsegno_orchestrator.limits.settings import LimitChange
 from dalsegno_orchestrator.store import Store
 from dalsegno_orchestrator.workflow.events import (
     Permit,
@@ -21,7 +21,7 @@ from dalsegno_orchestrator.workflow.events import (
     TaskCompleted,
 )
 from dalsegno_orchestrator.workflow.facts import Shortage
-from dalsegno_orchestrator.workflow.policies import Limits as Declared
+from dalsegno_orchestrator.workflow.grammar.policies import Limits as Declared
 from dalsegno_orchestrator.workflow.run import Opened, Run, Task
 from support.scenario import plan_of
 

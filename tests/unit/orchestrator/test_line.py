@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dalsegno_bus.ids import RunId, TaskId, run_id_of_key
 from dalsegno_bus.messages import Json
-from dalsegno_orchestrator.line import Line
+from dalsegno_orchestrator.limits.line import Line
 from dalsegno_orchestrator.workflow.events import RunPaused, TaskAssigned, TaskParked
 from dalsegno_orchestrator.workflow.plan import Plan
 from dalsegno_orchestrator.workflow.run import Run, Task

@@ -23,7 +23,7 @@ from dalsegno_bus.messages import (
 )
 from dalsegno_bus.subjects import Subjects
 from dalsegno_bus.topology import inbox_consumer, topology_of
-from dalsegno_orchestrator.directory import queue_max
+from dalsegno_orchestrator.directory.agents import queue_max
 from dalsegno_orchestrator.service import Orchestrator
 from dalsegno_orchestrator.settings import OrchestratorSettings
 from dalsegno_orchestrator.store import Store

@@ -9,7 +9,7 @@ from dalsegno_bus.ids import RunId, run_id_of_key, workflow_id
 from dalsegno_bus.messages import Failure, Json
 from dalsegno_orchestrator.history import NO_DIGEST, Recorded, Sealed, seal, unseal
 from dalsegno_orchestrator.workflow import events as e
-from dalsegno_orchestrator.workflow.checks import check
+from dalsegno_orchestrator.workflow.checking.checks import check
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 RUN = run_id_of_key("ds", "story", "one")

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from dalsegno_orchestrator.authoring import check_text
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
 from dalsegno_orchestrator.workflow.evolve import replay
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
 from dalsegno_orchestrator.workflow.run import Run
 from support.cast import EXAMPLES, example_names, module_of
 from support.histories import history_of

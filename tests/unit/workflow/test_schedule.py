@@ -20,7 +20,7 @@ from dalsegno_orchestrator.workflow.events import (
     TickSkipped,
 )
 from dalsegno_orchestrator.workflow.facts import TimeReached
-from dalsegno_orchestrator.workflow.policies import Schedule
+from dalsegno_orchestrator.workflow.grammar.policies import Schedule
 from dalsegno_orchestrator.workflow.schedule import (
     ScheduleEvent,
     ScheduleMessage,

@@ -12,7 +12,7 @@ from dalsegno_bus.ids import RunId, schedule_id
 from dalsegno_bus.messages import ChildOver, PauseSchedule, ResumeSchedule
 from dalsegno_orchestrator.workflow.events import TickFired, TickQueued, TickSkipped
 from dalsegno_orchestrator.workflow.facts import TimeReached
-from dalsegno_orchestrator.workflow.policies import Schedule
+from dalsegno_orchestrator.workflow.grammar.policies import Schedule
 from dalsegno_orchestrator.workflow.schedule import (
     ScheduleEvent,
     ScheduleMessage,

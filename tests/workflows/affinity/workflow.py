@@ -1,6 +1,6 @@
 from dalsegno_orchestrator.authoring import Workflow, ref
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
-from dalsegno_orchestrator.workflow.policies import Weights
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.grammar.policies import Weights
 
 
 def build() -> WorkflowDefinition:

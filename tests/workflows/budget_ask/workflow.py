@@ -1,6 +1,6 @@
 from dalsegno_orchestrator.authoring import Workflow, ref
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
-from dalsegno_orchestrator.workflow.policies import Budget
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.grammar.policies import Budget
 
 
 def build() -> WorkflowDefinition:

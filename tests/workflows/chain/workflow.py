@@ -1,7 +1,7 @@
 """The same chain in Python: a loop writes what the file spells out."""
 
 from dalsegno_orchestrator.authoring import Workflow, ref
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
 
 
 def build() -> WorkflowDefinition:

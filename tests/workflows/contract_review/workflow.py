@@ -1,6 +1,6 @@
 from dalsegno_orchestrator.authoring import Fallback, Workflow, expr, item, ref
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
-from dalsegno_orchestrator.workflow.policies import Budget, Repeat
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.grammar.policies import Budget, Repeat
 
 CONTRACT = ref("input.contract")
 

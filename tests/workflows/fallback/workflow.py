@@ -1,5 +1,5 @@
 from dalsegno_orchestrator.authoring import Fallback, Workflow, ref
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
 
 
 def build() -> WorkflowDefinition:

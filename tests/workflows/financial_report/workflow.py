@@ -1,6 +1,6 @@
 from dalsegno_orchestrator.authoring import Fallback, Workflow, expr, item, ref
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
-from dalsegno_orchestrator.workflow.policies import Retry
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.grammar.policies import Retry
 
 
 def build() -> WorkflowDefinition:

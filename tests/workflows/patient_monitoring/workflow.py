@@ -1,6 +1,6 @@
 from dalsegno_orchestrator.authoring import Fallback, Workflow, expr, iteration, ref
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
-from dalsegno_orchestrator.workflow.policies import Repeat, Retry, Weights
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.grammar.policies import Repeat, Retry, Weights
 
 PATIENT = ref("input.patient")
 

@@ -17,7 +17,7 @@ from dalsegno_orchestrator.workflow.events import (
     RunFailed,
 )
 from dalsegno_orchestrator.workflow.folding.steps import undo_task
-from dalsegno_orchestrator.workflow.policies import Budget
+from dalsegno_orchestrator.workflow.grammar.policies import Budget
 from dalsegno_orchestrator.workflow.run import Opened, Run
 
 _SECOND: Final = timedelta(seconds=1)

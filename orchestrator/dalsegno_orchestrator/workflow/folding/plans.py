@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from dalsegno_bus.ids import TaskId, item_id
 from dalsegno_bus.messages import Json
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.cel.expressions import Template
 from dalsegno_orchestrator.workflow.events import (
     PlanAccepted,
     PlanFinished,
@@ -14,7 +14,6 @@ from dalsegno_orchestrator.workflow.events import (
     RunReplanned,
     RunRewound,
 )
-from dalsegno_orchestrator.workflow.expressions import Template
 from dalsegno_orchestrator.workflow.folding.steps import (
     begin_items,
     failed_for_good,
@@ -23,8 +22,9 @@ from dalsegno_orchestrator.workflow.folding.steps import (
     move,
     outputs_of,
 )
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.grammar.policies import Budget
 from dalsegno_orchestrator.workflow.plan import Plan, Step, compile_plan
-from dalsegno_orchestrator.workflow.policies import Budget
 from dalsegno_orchestrator.workflow.replanning import adopt_tasks, replan_tasks
 from dalsegno_orchestrator.workflow.run import FINAL, UNKNOWN, Part, Run, Task
 

@@ -5,7 +5,6 @@ from functools import lru_cache
 from typing import Final
 
 from dalsegno_bus.ids import TaskId
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
 from dalsegno_orchestrator.workflow.events import (
     QuestionAsked,
     SignalAwaited,
@@ -14,6 +13,7 @@ from dalsegno_orchestrator.workflow.events import (
     WaitEscalated,
 )
 from dalsegno_orchestrator.workflow.folding.steps import finished, move, new_task
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
 from dalsegno_orchestrator.workflow.plan import Step, compile_plan
 from dalsegno_orchestrator.workflow.run import Run
 

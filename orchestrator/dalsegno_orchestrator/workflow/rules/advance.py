@@ -5,6 +5,7 @@ from typing import Final, cast
 
 from dalsegno_bus.ids import TaskId, item_id
 from dalsegno_bus.messages import Failure, Json
+from dalsegno_orchestrator.workflow.cel.expressions import ExpressionFailed
 from dalsegno_orchestrator.workflow.events import (
     PlanFinished,
     RepeatEnded,
@@ -14,7 +15,6 @@ from dalsegno_orchestrator.workflow.events import (
     TaskSkipped,
     TimerSet,
 )
-from dalsegno_orchestrator.workflow.expressions import ExpressionFailed
 from dalsegno_orchestrator.workflow.folding.plans import gathered
 from dalsegno_orchestrator.workflow.rules import attempts, budget, children, ending, waiting
 from dalsegno_orchestrator.workflow.run import ENDING, Task

@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias
 
 from dalsegno_bus.messages import Failure
 from dalsegno_orchestrator.workflow.assignment import Choice
-from dalsegno_orchestrator.workflow.durations import format_duration
+from dalsegno_orchestrator.workflow.cel.expressions import ExpressionFailed
 from dalsegno_orchestrator.workflow.events import (
     LadderClimbed,
     RetryScheduled,
@@ -16,8 +16,8 @@ from dalsegno_orchestrator.workflow.events import (
     TaskRerouted,
     TaskTimedOut,
 )
-from dalsegno_orchestrator.workflow.expressions import ExpressionFailed
-from dalsegno_orchestrator.workflow.policies import OtherCapability, WaitBefore
+from dalsegno_orchestrator.workflow.grammar.durations import format_duration
+from dalsegno_orchestrator.workflow.grammar.policies import OtherCapability, WaitBefore
 from dalsegno_orchestrator.workflow.retry import delay_seconds, is_never, policy_for
 from dalsegno_orchestrator.workflow.rules import budget
 from dalsegno_orchestrator.workflow.rules.choosing import (

@@ -6,7 +6,6 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.messages import Json, SignalRun
-from dalsegno_orchestrator.workflow.durations import format_duration, parse_duration
 from dalsegno_orchestrator.workflow.events import (
     BudgetExceeded,
     BudgetRaised,
@@ -14,6 +13,7 @@ from dalsegno_orchestrator.workflow.events import (
     RunResumed,
     SignalReceived,
 )
+from dalsegno_orchestrator.workflow.grammar.durations import format_duration, parse_duration
 from dalsegno_orchestrator.workflow.run import Run
 from dalsegno_orchestrator.workflow.turn import Refused, Turn
 

@@ -5,7 +5,7 @@ from typing import Final
 from dalsegno_bus.ids import child_run_id
 from dalsegno_bus.messages import ChildOver, Failure
 from dalsegno_orchestrator.workflow.events import ChildEnded, ChildStarted
-from dalsegno_orchestrator.workflow.policies import Retry
+from dalsegno_orchestrator.workflow.grammar.policies import Retry
 from dalsegno_orchestrator.workflow.rules import attempts, budget
 from dalsegno_orchestrator.workflow.run import UNKNOWN, Task
 from dalsegno_orchestrator.workflow.turn import Turn

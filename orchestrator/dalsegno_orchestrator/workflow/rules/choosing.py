@@ -6,8 +6,8 @@ from math import inf
 from typing import Final
 
 from dalsegno_orchestrator.workflow.assignment import Choice, choose
+from dalsegno_orchestrator.workflow.cel.expressions import ExpressionFailed, Template
 from dalsegno_orchestrator.workflow.events import Permit
-from dalsegno_orchestrator.workflow.expressions import ExpressionFailed, Template
 from dalsegno_orchestrator.workflow.run import Run, Task
 from dalsegno_orchestrator.workflow.turn import Turn
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from dalsegno_bus.messages import ContextReport, Failure, Json
 from dalsegno_orchestrator.workflow.events import ContextConflicted, ContextShared, TaskFailed
-from dalsegno_orchestrator.workflow.policies import MergeRule
+from dalsegno_orchestrator.workflow.grammar.policies import MergeRule
 from dalsegno_orchestrator.workflow.rules import attempts
 from dalsegno_orchestrator.workflow.run import Task
 from dalsegno_orchestrator.workflow.turn import Turn, awaited_task

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 from dalsegno_bus.ids import escalation_id
 from dalsegno_bus.messages import Failure, SignalRun
-from dalsegno_orchestrator.workflow.durations import format_duration
 from dalsegno_orchestrator.workflow.events import (
     SignalAwaited,
     SignalReceived,
     SignalTaken,
     WaitEscalated,
 )
+from dalsegno_orchestrator.workflow.grammar.durations import format_duration
 from dalsegno_orchestrator.workflow.rules import attempts, budget, ending
 from dalsegno_orchestrator.workflow.run import ENDING, Task
 from dalsegno_orchestrator.workflow.turn import Refused, Turn

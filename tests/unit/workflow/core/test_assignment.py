@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dalsegno_orchestrator.workflow.assignment import AgentView, Choice, choose
-from dalsegno_orchestrator.workflow.policies import Weights
+from dalsegno_orchestrator.workflow.grammar.policies import Weights
 from support.scenario import BEGIN, Directory
 
 ONLY: dict[str, Callable[[], Weights]] = {

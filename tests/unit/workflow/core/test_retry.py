@@ -2,7 +2,7 @@
 
 import pytest
 
-from dalsegno_orchestrator.workflow.policies import Retry, RetryOf
+from dalsegno_orchestrator.workflow.grammar.policies import Retry, RetryOf
 from dalsegno_orchestrator.workflow.retry import delay_seconds, is_never, policy_for
 
 

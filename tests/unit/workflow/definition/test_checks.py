@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dalsegno_orchestrator.workflow.checks import check
+from dalsegno_orchestrator.workflow.checking.checks import check
 
 
 def flow(**keys: Any) -> dict[str, Any]:

@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from dalsegno_bus.errors import UsageError
-from dalsegno_orchestrator.workflow.definition import TaskDefinition, WorkflowDefinition
-from dalsegno_orchestrator.workflow.policies import Fallback, Retry
+from dalsegno_orchestrator.workflow.grammar.definition import TaskDefinition, WorkflowDefinition
+from dalsegno_orchestrator.workflow.grammar.policies import Fallback, Retry
 
 
 def flow(**task: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dalsegno_bus.errors import UsageError
-from dalsegno_orchestrator.workflow.durations import (
+from dalsegno_orchestrator.workflow.grammar.durations import (
     DURATION_SECONDS_MAX,
     format_duration,
     parse_duration,

@@ -5,12 +5,12 @@ import pytest
 
 from dalsegno_bus.artifacts import CLAIM as ARTIFACTS_CLAIM
 from dalsegno_bus.errors import UsageError
-from dalsegno_orchestrator.workflow.expressions import (
+from dalsegno_orchestrator.workflow.cel.expressions import (
     ExpressionFailed,
     ExpressionInvalid,
     Template,
 )
-from dalsegno_orchestrator.workflow.formula import CLAIM
+from dalsegno_orchestrator.workflow.cel.formula import CLAIM
 
 
 def value_of(template: Any, scope: dict[str, Any]) -> Any:

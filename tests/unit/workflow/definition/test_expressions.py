@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from dalsegno_orchestrator.workflow.expressions import (
+from dalsegno_orchestrator.workflow.cel.expressions import (
     Condition,
     ExpressionFailed,
     ExpressionInvalid,

@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 
 from dalsegno_bus.errors import UsageError
-from dalsegno_orchestrator.workflow.checks import check
-from dalsegno_orchestrator.workflow.definition import TaskDefinition, WorkflowDefinition
+from dalsegno_orchestrator.workflow.checking.checks import check
+from dalsegno_orchestrator.workflow.grammar.definition import TaskDefinition, WorkflowDefinition
+from dalsegno_orchestrator.workflow.grammar.policies import Retry
 from dalsegno_orchestrator.workflow.plan import Plan, compile_plan
-from dalsegno_orchestrator.workflow.policies import Retry
 
 
 def plan_of(tasks: dict[str, Any], **keys: Any) -> Plan:

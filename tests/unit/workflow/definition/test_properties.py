@@ -4,9 +4,13 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dalsegno_orchestrator.workflow.checks import check
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
-from dalsegno_orchestrator.workflow.expressions import ExpressionFailed, ExpressionInvalid, Template
+from dalsegno_orchestrator.workflow.cel.expressions import (
+    ExpressionFailed,
+    ExpressionInvalid,
+    Template,
+)
+from dalsegno_orchestrator.workflow.checking.checks import check
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
 from dalsegno_orchestrator.workflow.plan import compile_plan
 
 words = st.text(max_size=8).filter(lambda text: "${" not in text)

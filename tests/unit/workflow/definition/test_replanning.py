@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from dalsegno_orchestrator.workflow.checks import check
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition
+from dalsegno_orchestrator.workflow.checking.checks import check
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition
 from dalsegno_orchestrator.workflow.plan import Plan, compile_plan
 from dalsegno_orchestrator.workflow.replanning import (
     adopt_tasks,

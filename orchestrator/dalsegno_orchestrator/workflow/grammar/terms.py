@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.ids import is_token
-from dalsegno_orchestrator.workflow.durations import parse_duration
-from dalsegno_orchestrator.workflow.shape import Unfit
+from dalsegno_orchestrator.workflow.grammar.durations import parse_duration
+from dalsegno_orchestrator.workflow.grammar.shape import Unfit
 
 NAME_CHARACTERS_MAX: Final = 64
 LABEL_CHARACTERS_MAX: Final = 256

@@ -4,7 +4,7 @@ Tasks that need the same (a capability, labels, a pinned agent, quotas) stand in
 first cannot go, neither can the rest, so one completion looks at one task and never at all of them.
 The first is not passed by a smaller one behind it, so a large one is not starved.
 
-Within a queue the values of `fair_by` take turns (see `line_queue`). Within a value, whoever was
+Within a queue the values of `fair_by` take turns (see `queue`). Within a value, whoever was
 parked first goes first, and each step of priority counts as 30 s of waiting: a head start, so that
 nobody waits for ever. The line decides nothing: the core is asked again whether a task can go.
 """
@@ -14,7 +14,7 @@ from itertools import count
 from typing import Final
 
 from dalsegno_bus.ids import RunId, TaskId
-from dalsegno_orchestrator.line_queue import Clock, Entry, Need, Queue, fair_value, need_of
+from dalsegno_orchestrator.limits.queue import Clock, Entry, Need, Queue, fair_value, need_of
 from dalsegno_orchestrator.workflow.events import (
     RunEnding,
     RunEvent,

@@ -11,7 +11,7 @@ from collections import deque
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from dalsegno_orchestrator.circuits import AttemptKey, Circuit
+from dalsegno_orchestrator.directory.circuits import AttemptKey, Circuit
 from dalsegno_orchestrator.workflow.events import (
     Event,
     PlanProposed,

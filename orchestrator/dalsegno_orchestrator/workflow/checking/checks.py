@@ -11,11 +11,15 @@ from typing import Any, Final, cast
 from pydantic import ValidationError
 
 from dalsegno_bus.messages import Json, Problem
-from dalsegno_orchestrator.workflow.definition import WorkflowDefinition, known_keys
-from dalsegno_orchestrator.workflow.head_checks import BUDGET_SIGNAL, asks_for_money, head_problems
-from dalsegno_orchestrator.workflow.references import References
-from dalsegno_orchestrator.workflow.shape import Place, dotted, problems_of
-from dalsegno_orchestrator.workflow.task_checks import task_problems
+from dalsegno_orchestrator.workflow.checking.head import (
+    BUDGET_SIGNAL,
+    asks_for_money,
+    head_problems,
+)
+from dalsegno_orchestrator.workflow.checking.references import References
+from dalsegno_orchestrator.workflow.checking.tasks import task_problems
+from dalsegno_orchestrator.workflow.grammar.definition import WorkflowDefinition, known_keys
+from dalsegno_orchestrator.workflow.grammar.shape import Place, dotted, problems_of
 
 DEPTH_MAX: Final = 64
 """How deeply a document may be nested."""

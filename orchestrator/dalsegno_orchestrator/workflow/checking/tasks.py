@@ -10,10 +10,10 @@ from typing import Final, cast
 
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.messages import Json, Problem
-from dalsegno_orchestrator.workflow.durations import format_duration, parse_duration
-from dalsegno_orchestrator.workflow.policies import TASK_TIMEOUT_SECONDS, Retry
-from dalsegno_orchestrator.workflow.schema import InputSchema, SchemaInvalid
-from dalsegno_orchestrator.workflow.shape import Place, did_you_mean, dotted
+from dalsegno_orchestrator.workflow.grammar.durations import format_duration, parse_duration
+from dalsegno_orchestrator.workflow.grammar.policies import TASK_TIMEOUT_SECONDS, Retry
+from dalsegno_orchestrator.workflow.grammar.schema import InputSchema, SchemaInvalid
+from dalsegno_orchestrator.workflow.grammar.shape import Place, did_you_mean, dotted
 
 KINDS: Final = ("capability", "workflow", "wait", "sleep")
 """A task has exactly one of these."""

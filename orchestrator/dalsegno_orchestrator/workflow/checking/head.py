@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from cronsim import CronSim, CronSimError
 
 from dalsegno_bus.messages import Json, Problem
-from dalsegno_orchestrator.workflow.policies import Weights
-from dalsegno_orchestrator.workflow.schema import InputSchema, SchemaInvalid
-from dalsegno_orchestrator.workflow.shape import did_you_mean
-from dalsegno_orchestrator.workflow.task_checks import schema_problems
+from dalsegno_orchestrator.workflow.checking.tasks import schema_problems
+from dalsegno_orchestrator.workflow.grammar.policies import Weights
+from dalsegno_orchestrator.workflow.grammar.schema import InputSchema, SchemaInvalid
+from dalsegno_orchestrator.workflow.grammar.shape import did_you_mean
 
 BUDGET_SIGNAL: Final = "budget"
 """What answers a run that asks whether it may cost more."""

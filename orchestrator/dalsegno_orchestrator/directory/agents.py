@@ -18,7 +18,7 @@ from dalsegno_bus.codec import decode
 from dalsegno_bus.errors import DecodeFailed
 from dalsegno_bus.ids import is_token
 from dalsegno_bus.messages import AgentCard, Drained, Presence
-from dalsegno_orchestrator.skills import Ended, Skills, WorkTimes, outcome_of
+from dalsegno_orchestrator.directory.skills import Ended, Skills, WorkTimes, outcome_of
 from dalsegno_orchestrator.workflow.assignment import AgentView
 from dalsegno_orchestrator.workflow.events import (
     EVENT_TYPES,

@@ -13,7 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from dalsegno_bus.ids import RunId, TaskId
-from dalsegno_orchestrator.limit_settings import LimitSettings
+from dalsegno_orchestrator.limits.settings import LimitSettings
 from dalsegno_orchestrator.storage.permits import (
     Cap,
     GivenBack,
@@ -33,9 +33,9 @@ from dalsegno_orchestrator.workflow.events import (
     TaskAssigned,
 )
 from dalsegno_orchestrator.workflow.facts import Shortage
-from dalsegno_orchestrator.workflow.policies import Limits as Declared
+from dalsegno_orchestrator.workflow.grammar.policies import Limits as Declared
+from dalsegno_orchestrator.workflow.grammar.terms import parse_rate
 from dalsegno_orchestrator.workflow.run import Run
-from dalsegno_orchestrator.workflow.terms import parse_rate
 
 _WIDE: Final = (RunEnding, CompensationStarted, RunRewound, RunReopened)
 """They may end attempts of tasks that they do not name."""

@@ -16,9 +16,16 @@ import cel
 
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.messages import Json
-from dalsegno_orchestrator.workflow.functions import CHUNK_ITEMS, FAILED, Functions, kind_of
-from dalsegno_orchestrator.workflow.parser import Parsed, parse
-from dalsegno_orchestrator.workflow.syntax import FUNCTIONS, Fault, Path, Read, SyntaxFault, show
+from dalsegno_orchestrator.workflow.cel.functions import CHUNK_ITEMS, FAILED, Functions, kind_of
+from dalsegno_orchestrator.workflow.cel.parser import Parsed, parse
+from dalsegno_orchestrator.workflow.cel.syntax import (
+    FUNCTIONS,
+    Fault,
+    Path,
+    Read,
+    SyntaxFault,
+    show,
+)
 
 CLAIM: Final = "$claim"
 """The only key of what stands for a value kept elsewhere; the same as `artifacts.CLAIM`."""

@@ -9,9 +9,9 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Final, cast
 
 from dalsegno_bus.messages import Json, Problem
-from dalsegno_orchestrator.workflow.expressions import Template
-from dalsegno_orchestrator.workflow.shape import Place, did_you_mean, dotted
-from dalsegno_orchestrator.workflow.sight import NOTHING, UNTIL, Sight, sight_of, unseen
+from dalsegno_orchestrator.workflow.cel.expressions import Template
+from dalsegno_orchestrator.workflow.checking.sight import NOTHING, UNTIL, Sight, sight_of, unseen
+from dalsegno_orchestrator.workflow.grammar.shape import Place, did_you_mean, dotted
 
 _RUN_FIELDS: Final = ("id", "workflow", "version")
 _RUN_ROOTS: Final = frozenset({"tasks", "context", "run"})

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from dalsegno_bus.messages import Json
-from dalsegno_orchestrator.workflow.shape import Unfit
-from dalsegno_orchestrator.workflow.terms import (
+from dalsegno_orchestrator.workflow.grammar.shape import Unfit
+from dalsegno_orchestrator.workflow.grammar.terms import (
     CapabilityName,
     Duration,
     Expression,

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Final
 
 from dalsegno_bus.ids import RunId, TaskId
-from dalsegno_orchestrator.directory import Directory
-from dalsegno_orchestrator.limits import LimitsLedger, Newcomers, Served
-from dalsegno_orchestrator.line import Line
+from dalsegno_orchestrator.directory.agents import Directory
+from dalsegno_orchestrator.limits.ledger import LimitsLedger, Newcomers, Served
+from dalsegno_orchestrator.limits.line import Line
 from dalsegno_orchestrator.storage.permits import PermitChange
 from dalsegno_orchestrator.store import Store
 from dalsegno_orchestrator.workflow.events import RunEvent

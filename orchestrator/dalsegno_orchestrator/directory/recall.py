@@ -5,7 +5,7 @@ from typing import Final
 
 from dalsegno_bus.errors import StoreError, Unavailable
 from dalsegno_bus.logs import log
-from dalsegno_orchestrator.directory import Directory
+from dalsegno_orchestrator.directory.agents import Directory
 from dalsegno_orchestrator.store import Store
 
 _logger = logging.getLogger("dalsegno.orchestrator")

@@ -7,8 +7,8 @@ import jsonschema_rs
 
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.messages import Json, Problem
-from dalsegno_orchestrator.workflow.formula import is_claim
-from dalsegno_orchestrator.workflow.shape import did_you_mean, dotted
+from dalsegno_orchestrator.workflow.cel.formula import is_claim
+from dalsegno_orchestrator.workflow.grammar.shape import did_you_mean, dotted
 
 _MESSAGE_CHARACTERS_MAX: Final = 300
 _TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.messages import Json
-from dalsegno_orchestrator.workflow.formula import (
+from dalsegno_orchestrator.workflow.cel.formula import (
     ExpressionFailed,
     Formula,
     Scope,
@@ -25,8 +25,8 @@ from dalsegno_orchestrator.workflow.formula import (
     is_claim,
     shown,
 )
-from dalsegno_orchestrator.workflow.functions import kind_of
-from dalsegno_orchestrator.workflow.syntax import Path, SyntaxFault, end_of
+from dalsegno_orchestrator.workflow.cel.functions import kind_of
+from dalsegno_orchestrator.workflow.cel.syntax import Path, SyntaxFault, end_of
 
 __all__ = [
     "Condition",

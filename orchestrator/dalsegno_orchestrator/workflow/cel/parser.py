@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dalsegno_orchestrator.workflow.syntax import (
+from dalsegno_orchestrator.workflow.cel.syntax import (
     EXPRESSION_CHARACTERS_MAX,
     FUNCTIONS,
     MACROS,

@@ -16,7 +16,7 @@ from dalsegno_orchestrator.history import NO_DIGEST
 from dalsegno_orchestrator.storage.permits import Cap
 from dalsegno_orchestrator.store import Store
 from dalsegno_orchestrator.workflow.events import LimitRemoved, LimitSet
-from dalsegno_orchestrator.workflow.terms import CapabilityName, QuotaName
+from dalsegno_orchestrator.workflow.grammar.terms import CapabilityName, QuotaName
 
 _NAMES: Final[Mapping[str, TypeAdapter[str]]] = {
     "capability": TypeAdapter(CapabilityName),

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from dalsegno_bus.errors import UsageError
 from dalsegno_bus.messages import Json
-from dalsegno_orchestrator.workflow.policies import (
+from dalsegno_orchestrator.workflow.grammar.policies import (
     CANCEL_GRACE_SECONDS,
     PRIORITY_DEFAULT,
     TASK_TIMEOUT_SECONDS,
@@ -36,8 +36,8 @@ from dalsegno_orchestrator.workflow.policies import (
     Weights,
     shared_key,
 )
-from dalsegno_orchestrator.workflow.shape import Unfit, problems_of
-from dalsegno_orchestrator.workflow.terms import (
+from dalsegno_orchestrator.workflow.grammar.shape import Unfit, problems_of
+from dalsegno_orchestrator.workflow.grammar.terms import (
     AgentName,
     CapabilityName,
     ContextKey,

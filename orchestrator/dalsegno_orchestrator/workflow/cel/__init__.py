@@ -1,0 +1,1 @@
+"""CEL: how expressions are read, checked and evaluated."""

@@ -1,0 +1,1 @@
+"""What can be written into a definition: its shape, its words, and the ranges they have."""
