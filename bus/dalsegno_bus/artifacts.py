@@ -117,17 +117,30 @@ def check_out(value: Json, store: ArtifactStore) -> Json:
 
     Raises:
         ArtifactMissing: A claim points at nothing.
-        UsageError: Somebody wrote what looks like a claim and is none.
+        UsageError: Somebody wrote what looks like a claim and is none, or it is nested too deeply.
     """
+    try:
+        return _check_out(value, store)
+    except RecursionError as error:
+        raise UsageError("a value is nested too deeply to be read: make it flatter") from error
+
+
+def _check_out(value: Json, store: ArtifactStore) -> Json:
     if isinstance(value, dict):
         fields = cast("dict[str, Json]", value)
         if is_claim(fields):
-            body = store.get(_artifact_of(fields[CLAIM]))
-            return check_out(orjson.loads(body), store)
-        return {key: check_out(field, store) for key, field in fields.items()}
+            return _check_out(_json_of(store.get(_artifact_of(fields[CLAIM]))), store)
+        return {key: _check_out(field, store) for key, field in fields.items()}
     if isinstance(value, list):
-        return [check_out(item, store) for item in cast("list[Json]", value)]
+        return [_check_out(item, store) for item in cast("list[Json]", value)]
     return value
+
+
+def _json_of(body: bytes) -> Json:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise UsageError(f"a claim stands for an artifact that is no JSON: {error}") from error
 
 
 def is_claim(value: object) -> bool:

@@ -62,6 +62,11 @@ class Delivery(Protocol):
         ...
 
     @property
+    def consumer_name(self) -> str:
+        """Which consumer delivered it."""
+        ...
+
+    @property
     def stored_at(self) -> datetime:
         """When the stream accepted it (the server's clock, UTC)."""
         ...
@@ -95,6 +100,13 @@ class Pull(Protocol):
         """All that is there now, oldest first: at least one (waits for it), at most `limit`."""
         ...
 
+    async def turn_to(self, consumers: Sequence[Consumer]) -> None:
+        """Read these from now on, and no others. May be called while somebody waits for a batch.
+
+        What came from others and was not handed out is given back at once.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -112,8 +124,21 @@ class Bucket(Protocol):
         """Set `key` (for so long, if said) and return its revision."""
         ...
 
+    async def create(self, key: str, value: bytes, *, ttl_seconds: int | None = None) -> int | None:
+        """Set `key` if there is none, and return its revision; None: there is one."""
+        ...
+
+    async def update(
+        self, key: str, value: bytes, revision: int, *, ttl_seconds: int | None = None
+    ) -> int | None:
+        """Set `key` if it is at this revision, and return the new one; None: it is not."""
+        ...
+
     async def get(self, key: str) -> Entry | None: ...
-    async def delete(self, key: str) -> None: ...
+    async def delete(self, key: str, *, revision: int | None = None) -> bool:
+        """Delete `key`, or only if it is at this revision; return whether that was so."""
+        ...
+
     def watch(self) -> AbstractAsyncContextManager[AsyncIterator[Entry | None]]:
         """Every key as it stands, then None once, then every change as it comes."""
         ...
@@ -166,6 +191,13 @@ class Bus(Protocol):
 
     async def purge(self, stream: Stream, subject: str) -> None:
         """Remove what a stream holds on a subject (or pattern)."""
+        ...
+
+    async def reset(self, consumer: Consumer) -> None:
+        """Have what was delivered and not acknowledged delivered anew, at once, to who reads now.
+
+        Whoever had it may still acknowledge it.
+        """
         ...
 
     def bucket(self, name: str) -> Bucket: ...

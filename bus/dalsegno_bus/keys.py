@@ -1,4 +1,4 @@
-"""What may be a key of a bucket: the same on every bus."""
+"""What may be a key of a bucket, and how long it may live: the same on every bus."""
 
 import re
 from typing import Final
@@ -16,3 +16,13 @@ def check_key(key: str) -> None:
     """
     if _KEY.fullmatch(key) is None:
         raise UsageError(f"{key!r} is no key: use letters, digits and - / _ = with dots between")
+
+
+def check_ttl(seconds: int | None) -> None:
+    """Do nothing, unless a key cannot live so long.
+
+    Raises:
+        UsageError: It is less than a second.
+    """
+    if seconds is not None and seconds < 1:
+        raise UsageError(f"ttl_seconds must be 1 or more, not {seconds!r}")

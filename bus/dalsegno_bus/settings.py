@@ -71,7 +71,7 @@ def read_settings(kind: type[SettingsT]) -> SettingsT:
     """
     try:
         return kind()
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{SETTINGS_FILE} is no TOML: {error}; mend or delete it") from error
     except ValidationError as error:
         faults = [

@@ -50,6 +50,10 @@ class Subjects:
     def agents_bucket(self) -> str:
         return f"{self.namespace}_agents"
 
+    @property
+    def leases_bucket(self) -> str:
+        return f"{self.namespace}_leases"
+
     def partition(self, run_id: UUID) -> int:
         """Which partition holds the stream with this id."""
         return partition_of(run_id, self.partitions)

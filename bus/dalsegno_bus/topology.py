@@ -128,5 +128,5 @@ def topology_of(subjects: Subjects) -> Topology:
     return Topology(
         streams=(inbox(subjects), tasks(subjects), dead_letters(subjects)),
         consumers=tuple(inbox_consumer(subjects, p) for p in range(subjects.partitions)),
-        buckets=(subjects.agents_bucket,),
+        buckets=(subjects.agents_bucket, subjects.leases_bucket),
     )

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from dalsegno_bus.bus import Entry, Headers, Heard, Outcome, Outgoing
 from dalsegno_bus.errors import PublishFailed, Unavailable, UsageError
-from dalsegno_bus.keys import check_key
+from dalsegno_bus.keys import check_key, check_ttl
 from dalsegno_bus.memory.broker import Listener, MemoryBroker, Said
 from dalsegno_bus.memory.state import Held, HeldBucket, HeldStream, Reader, check_size
 from dalsegno_bus.topology import Consumer, Stream, Topology
@@ -109,6 +109,11 @@ class MemoryBus:
         if held is not None:
             held.purge(subject)
 
+    async def reset(self, consumer: Consumer) -> None:
+        self.check_open()
+        self.broker.stream(consumer.stream).reset(consumer)
+        self.broker.ring()
+
     def bucket(self, name: str) -> "MemoryBucket":
         return MemoryBucket(self, name)
 
@@ -183,6 +188,10 @@ class MemoryDelivery:
     def sequence(self) -> int:
         return self._held.sequence
 
+    @property
+    def consumer_name(self) -> str:
+        return self._reader.spec.name
+
     async def ack(self) -> None:
         if self._broker.chance(self._broker.faults.lose):
             return
@@ -235,6 +244,11 @@ class MemoryPull:
         await self._broker.wait(take, self._next_due)
         return batch
 
+    async def turn_to(self, consumers: Sequence[Consumer]) -> None:
+        """See `bus.Pull`. Nothing was fetched that was not handed out."""
+        self._consumers = deque(consumers)
+        self._broker.ring()
+
     def _take(self, limit: int) -> list[MemoryDelivery]:
         broker, now = self._broker, self._broker.clock.now()
         taken: list[MemoryDelivery] = []
@@ -265,25 +279,41 @@ class MemoryBucket:
         self._name = name
 
     async def put(self, key: str, value: bytes, *, ttl_seconds: int | None = None) -> int:
-        check_key(key)
-        if ttl_seconds is not None and ttl_seconds < 1:
-            raise UsageError(f"ttl_seconds must be 1 or more, not {ttl_seconds!r}")
-        expires_at: datetime | None = None
-        if ttl_seconds is not None:
-            expires_at = self._bus.broker.clock.now() + timedelta(seconds=ttl_seconds)
-        revision = self._bus.held_bucket(self._name).put(key, value, expires_at)
-        self._bus.broker.ring()
-        return revision
+        return self._put(key, value, ttl_seconds)
+
+    async def create(self, key: str, value: bytes, *, ttl_seconds: int | None = None) -> int | None:
+        return await self.update(key, value, 0, ttl_seconds=ttl_seconds)
+
+    async def update(
+        self, key: str, value: bytes, revision: int, *, ttl_seconds: int | None = None
+    ) -> int | None:
+        if self._bus.held_bucket(self._name).revision_of(key) != revision:
+            return None
+        return self._put(key, value, ttl_seconds)
 
     async def get(self, key: str) -> Entry | None:
         check_key(key)
         value = self._bus.held_bucket(self._name).values.get(key)
         return value.entry if value is not None else None
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, *, revision: int | None = None) -> bool:
         check_key(key)
-        self._bus.held_bucket(self._name).put(key, None, None)
+        bucket = self._bus.held_bucket(self._name)
+        if revision is not None and bucket.revision_of(key) != revision:
+            return False
+        bucket.put(key, None, None)
         self._bus.broker.ring()
+        return True
+
+    def _put(self, key: str, value: bytes, ttl_seconds: int | None) -> int:
+        check_key(key)
+        check_ttl(ttl_seconds)
+        expires_at: datetime | None = None
+        if ttl_seconds is not None:
+            expires_at = self._bus.broker.clock.now() + timedelta(seconds=ttl_seconds)
+        revision = self._bus.held_bucket(self._name).put(key, value, expires_at)
+        self._bus.broker.ring()
+        return revision
 
     @asynccontextmanager
     async def watch(self) -> AsyncGenerator[AsyncIterator[Entry | None], None]:

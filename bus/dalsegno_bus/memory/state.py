@@ -119,6 +119,11 @@ class HeldStream:
             known.change(spec)
         return known
 
+    def reset(self, spec: Consumer) -> None:
+        """Have the reader begin again with all that is held."""
+        self.readers.pop(spec.name, None)
+        self.reader(spec)
+
 
 class Reader:
     """What one durable consumer has yet to hand out, and what it waits to see acknowledged."""
@@ -204,6 +209,11 @@ class HeldBucket:
             for watcher in self.watchers:
                 watcher.append(entry)
         return self._revision
+
+    def revision_of(self, key: str) -> int:
+        """Where this key is; 0: it is not there."""
+        known = self.values.get(key)
+        return 0 if known is None else known.entry.revision
 
     def expire(self, now: datetime) -> None:
         """Delete what has outlived its time."""

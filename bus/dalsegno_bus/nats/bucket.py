@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from dalsegno_bus.bus import Entry, Headers, Outgoing
-from dalsegno_bus.errors import PublishFailed, UsageError
-from dalsegno_bus.keys import check_key
+from dalsegno_bus.errors import PublishFailed
+from dalsegno_bus.keys import check_key, check_ttl
 from dalsegno_bus.nats.frames import DELETION_SECONDS, Patience, Wire
 from dalsegno_bus.nats.pull import NatsDelivery, NatsPull, Source
 from dalsegno_bus.nats.streams import (
@@ -28,6 +28,7 @@ from dalsegno_bus.topology import Topology
 _OPERATION: Final = "KV-Operation"
 _MARKER: Final = "Nats-Marker-Reason"
 _TTL: Final = "Nats-TTL"
+_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 _SEQUENCE: Final = "Nats-Sequence"
 _AHEAD: Final = 512
 _IDLE_SECONDS_MAX: Final = 60.0
@@ -58,25 +59,37 @@ class NatsBucket:
         self._name = name
 
     async def put(self, key: str, value: bytes, *, ttl_seconds: int | None = None) -> int:
-        if ttl_seconds is not None and ttl_seconds < 1:
-            raise UsageError(f"ttl_seconds must be 1 or more, not {ttl_seconds!r}")
-        return await self._write(key, value, {_TTL: str(ttl_seconds)} if ttl_seconds else {})
+        revision = await self._write(key, value, _lasting(ttl_seconds))
+        if revision is None:
+            raise PublishFailed(f"bucket {self._name!r} refused key {key!r}: it was made otherwise")
+        return revision
+
+    async def create(self, key: str, value: bytes, *, ttl_seconds: int | None = None) -> int | None:
+        revision = await self.update(key, value, 0, ttl_seconds=ttl_seconds)
+        if revision is None:  # a key, or the mark of one that is gone
+            last = await self._last(key)
+            if last is not None and _is_deletion(last[1]):
+                mark = int(last[1][_SEQUENCE])
+                return await self.update(key, value, mark, ttl_seconds=ttl_seconds)
+        return revision
+
+    async def update(
+        self, key: str, value: bytes, revision: int, *, ttl_seconds: int | None = None
+    ) -> int | None:
+        return await self._write(key, value, _lasting(ttl_seconds) | {_EXPECTED: str(revision)})
 
     async def get(self, key: str) -> Entry | None:
-        check_key(key)
-        subject = f"$JS.API.DIRECT.GET.{bucket_stream(self._name)}.{self._subject(key)}"
-        found = await self._wire.fetch(subject)
-        if found is None:
-            await self._make()
+        last = await self._last(key)
+        if last is None or _is_deletion(last[1]):
             return None
-        body, headers = found
-        if headers.get("Status") == _NOT_FOUND or _is_deletion(headers):
-            return None
-        return Entry(key, body, int(headers[_SEQUENCE]))
+        return Entry(key, last[0], int(last[1][_SEQUENCE]))
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, *, revision: int | None = None) -> bool:
         # the mark goes away by itself, so that keys which are gone for good cost nothing
-        await self._write(key, b"", {_OPERATION: "DEL", _TTL: str(MARKER_SECONDS)})
+        headers = {_OPERATION: "DEL", _TTL: str(MARKER_SECONDS)}
+        if revision is not None:
+            headers[_EXPECTED] = str(revision)
+        return await self._write(key, b"", headers) is not None
 
     @asynccontextmanager
     async def watch(self) -> AsyncGenerator[AsyncIterator[Entry | None], None]:
@@ -87,17 +100,24 @@ class NatsBucket:
         finally:
             await watch.close()
 
-    async def _write(self, key: str, value: bytes, headers: dict[str, str]) -> int:
+    async def _last(self, key: str) -> tuple[bytes, Headers] | None:
+        """The last value of a key, or the mark of its deletion."""
+        check_key(key)
+        subject = f"$JS.API.DIRECT.GET.{bucket_stream(self._name)}.{self._subject(key)}"
+        found = await self._wire.fetch(subject)
+        if found is None:
+            await self._make()
+            return None
+        return None if found[1].get("Status") == _NOT_FOUND else found
+
+    async def _write(self, key: str, value: bytes, headers: dict[str, str]) -> int | None:
         check_key(key)
         message = Outgoing(self._subject(key), value, headers)
         answer = await self._confirm(message)
         if not answer:
             await self._make()
             answer = await self._confirm(message)
-        revision = sequence_of(answer)
-        if revision is None:
-            raise PublishFailed(f"bucket {self._name!r} refused key {key!r}: it was made otherwise")
-        return revision
+        return sequence_of(answer)
 
     async def _make(self) -> None:
         await asyncio.sleep(DELETION_SECONDS)
@@ -144,7 +164,7 @@ class _Watch:
     async def __anext__(self) -> Entry | None:
         while not self._out:
             for delivery in await self._pull.batch_unless(lambda: bool(self._out), limit=_AHEAD):
-                if delivery.consumer == self._consumer:  # not of one before an interruption
+                if delivery.consumer_name == self._consumer:  # not of one before an interruption
                     self._note(delivery)
         return self._out.popleft()
 
@@ -190,6 +210,12 @@ class _Watch:
         if not self._told_all:
             self._told_all = True
             self._out.append(None)
+
+
+def _lasting(ttl_seconds: int | None) -> dict[str, str]:
+    """The header that lets a value expire."""
+    check_ttl(ttl_seconds)
+    return {} if ttl_seconds is None else {_TTL: str(ttl_seconds)}
 
 
 def _is_deletion(headers: Headers) -> bool:

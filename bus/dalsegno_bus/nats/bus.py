@@ -109,7 +109,7 @@ class NatsBus:
         if ahead < 1:
             raise UsageError(f"ahead must be 1 or more, not {ahead}")
         sources = [self._source(consumer, ahead) for consumer in consumers]
-        pull = NatsPull(self._wire, sources, self._patience)
+        pull = NatsPull(self._wire, sources, self._patience, lambda one: self._source(one, ahead))
         try:
             await pull.open()
             yield pull
@@ -141,6 +141,16 @@ class NatsBus:
         except ApiFault as fault:
             if fault.err_code != _STREAM_MISSING:
                 raise
+
+    async def reset(self, consumer: Consumer) -> None:
+        """See `bus.Bus`. The consumer is made anew: its stream still holds what was not done.
+
+        Raises:
+            SettingsError: The server refuses it.
+            Unavailable: The server does not answer.
+        """
+        await self._provisioner.stream(stream_config(consumer.stream))
+        await self._provisioner.renew(consumer.stream.name, consumer_config(consumer))
 
     def bucket(self, name: str) -> NatsBucket:
         """See `bus.Bus`. A bucket is made by its first use, if need be."""

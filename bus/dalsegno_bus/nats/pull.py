@@ -27,6 +27,7 @@ from dalsegno_bus.nats.frames import (
     status_of,
 )
 from dalsegno_bus.nats.streams import nanoseconds
+from dalsegno_bus.topology import Consumer
 
 REQUEST_SECONDS: Final = 60.0
 """How long a request waits at the server for messages."""
@@ -87,7 +88,7 @@ class NatsDelivery:
         return int(self._token(5))
 
     @property
-    def consumer(self) -> str:
+    def consumer_name(self) -> str:
         """Which consumer delivered it."""
         return self._token(0).decode()
 
@@ -144,6 +145,8 @@ class Source:
         self._ensure = ensure
         self._ahead = ahead
         self._name = name
+        self.key = name
+        """Tells it from others: `STREAM.consumer`, as it was when this was made."""
         self._created = ""
         self._inbox = wire.new_inbox()
         self._subscribed: Subscribed | None = None
@@ -236,12 +239,23 @@ class Source:
 
 
 class NatsPull:
-    """A running pull from one or several sources, merged in order of arrival."""
+    """A running pull from one or several sources, merged in order of arrival.
 
-    def __init__(self, wire: Wire, sources: Sequence[Source], patience: Patience) -> None:
+    Args:
+        source_of: Makes the source of another consumer, for `turn_to`.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        sources: Sequence[Source],
+        patience: Patience,
+        source_of: Callable[[Consumer], Source] | None = None,
+    ) -> None:
         self._wire = wire
         self._silence_seconds = patience.silence_seconds
-        self._sources = sources
+        self._sources = list(sources)
+        self._source_of = source_of
         self._ready: deque[NatsDelivery] = deque()
         self._bell = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -265,19 +279,47 @@ class NatsPull:
         self._timer.cancel()
         for unhook in self._unhook:
             unhook()
+        await self._give_up(self._sources)
+
+    async def turn_to(self, consumers: Sequence[Consumer]) -> None:
+        """See `bus.Pull`.
+
+        Raises:
+            Unavailable: The bus was closed.
+        """
+        if self._source_of is None:
+            raise UsageError("this pull reads one source only")
+        wanted = {f"{one.stream.name}.{one.name}": one for one in consumers}
+        left = [source for source in self._sources if source.key not in wanted]
+        kept = {source.key for source in self._sources} & wanted.keys()
+        new = [self._source_of(one) for key, one in wanted.items() if key not in kept]
+        self._sources = [source for source in self._sources if source.key in kept]
+        if left:
+            await self._give_up(left)
+        for source in new:
+            await source.open(self._take, self._notice)
+            self._sources.append(source)
+        self._bell.set()
+
+    async def _give_up(self, sources: Sequence[Source]) -> None:
+        """Receive no more from these, and hand back what was not handed out."""
         try:
             async with asyncio.timeout(HAND_BACK_SECONDS_MAX):
-                for source in self._sources:
+                for source in sources:
                     await source.unsubscribe()
                 if self._wire.is_up:
                     await self._wire.round_trip()
         except (TimeoutError, Unavailable):
             pass  # the server hands it out again by itself, after `ack_wait`
-        for source in self._sources:
+        for source in sources:
             source.forget()
+        others: deque[NatsDelivery] = deque()
         for delivery in self._ready:
-            delivery.hand_back()
-        self._ready.clear()
+            if delivery.source in sources:
+                delivery.hand_back()
+            else:
+                others.append(delivery)
+        self._ready = others
 
     async def batch(self, *, limit: int) -> Sequence[NatsDelivery]:
         """See `bus.Pull`.

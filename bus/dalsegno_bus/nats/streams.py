@@ -25,6 +25,8 @@ MARKER_SECONDS: Final = 60
 _API: Final = "$JS.API"
 _NANOSECONDS: Final = 1_000_000_000
 _STREAM_DIFFERS: Final = 10058
+_CONSUMER_MISSING: Final = 10014
+_WRONG_REVISION: Final = 10071
 _STORE_FAILED: Final = 10077
 """Several reasons share this number: only the text tells a taken subject from a full stream."""
 _TRANSIENT: Final = frozenset({10008, 10009, 10023, 10047, 10118, 10119})
@@ -139,6 +141,15 @@ class Provisioner:
         except ApiFault as fault:
             raise _refused(f"consumer {name} of stream {stream}", fault) from fault
 
+    async def renew(self, stream: str, config: dict[str, Any]) -> None:
+        """Make one consumer anew: it forgets what it has handed out."""
+        try:
+            await self._wire.call(f"{_API}.CONSUMER.DELETE.{stream}.{config['name']}", b"")
+        except ApiFault as fault:
+            if fault.err_code != _CONSUMER_MISSING:
+                raise _refused(f"to delete consumer {config['name']} of {stream}", fault) from fault
+        await self.consumer(stream, config)
+
 
 class Publisher:
     """Writes into streams: sends a whole batch, then gathers its confirmations.
@@ -244,7 +255,7 @@ class _Batch:
 
 
 def sequence_of(answer: bytes) -> int | None:
-    """Where a stream stored a message; None: it refused, the subject holds one already.
+    """Where a stream stored a message; None: it refused, the subject holds one already, or another.
 
     Raises:
         PublishFailed: It failed for another reason.
@@ -254,6 +265,8 @@ def sequence_of(answer: bytes) -> int | None:
     if error is None:
         return int(said["seq"])
     if error.get("err_code") == _STORE_FAILED and error.get("description") == _SUBJECT_TAKEN:
+        return None
+    if error.get("err_code") == _WRONG_REVISION:
         return None
     raise PublishFailed(
         f"the stream refused a message: {error.get('description')}; "
