@@ -2,19 +2,27 @@
 
 import asyncio
 import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
 
 from dalsegno_bus.errors import DalsegnoError
 from dalsegno_bus.settings import read_settings
 from dalsegno_orchestrator.garbage import look_less_often
-from dalsegno_orchestrator.service import run_orchestrator
+from dalsegno_orchestrator.process import run_orchestrator
 from dalsegno_orchestrator.settings import OrchestratorSettings
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run until told to stop; 0 after that, 2 if it could not begin."""
+    parser = ArgumentParser("dalsegno_orchestrator", description="One orchestrator.")
+    parser.add_argument("--name", help="as DALSEGNO_ORCHESTRATOR_NAME: tells it from others")
+    asked = parser.parse_args(arguments)
     look_less_often()
     try:
-        asyncio.run(run_orchestrator(read_settings(OrchestratorSettings)))
+        settings = read_settings(OrchestratorSettings)
+        if asked.name is not None:
+            settings = OrchestratorSettings(orchestrator_name=asked.name)
+        asyncio.run(run_orchestrator(settings))
     except* DalsegnoError as errors:
         error: BaseException = errors
         while isinstance(error, BaseExceptionGroup):

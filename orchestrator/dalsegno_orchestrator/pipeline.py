@@ -33,9 +33,9 @@ from dalsegno_bus.subjects import Subjects
 from dalsegno_orchestrator.batch import Batch
 from dalsegno_orchestrator.decisions import Decisions
 from dalsegno_orchestrator.directory.agents import Directory
-from dalsegno_orchestrator.directory.recall import recall
 from dalsegno_orchestrator.heard import Heard, hear, run_of
-from dalsegno_orchestrator.kin import orphans, untold
+from dalsegno_orchestrator.kin import untold
+from dalsegno_orchestrator.leases.errors import LeaseLost
 from dalsegno_orchestrator.limits.waits import Waits
 from dalsegno_orchestrator.outbox import Outbox
 from dalsegno_orchestrator.registry import Registry
@@ -64,6 +64,7 @@ class Pipeline:
 
     Args:
         now: The clock (UTC).
+        holds: Whether a partition is still ours to work on.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Pipeline:
         directory: Directory,
         now: Callable[[], datetime],
         subjects: Subjects,
+        holds: Callable[[int], bool],
     ) -> None:
         self._store = store
         self._outbox = outbox
@@ -82,6 +84,7 @@ class Pipeline:
         self._directory = directory
         self._now = now
         self._subjects = subjects
+        self._holds = holds
         self.waits = Waits(store, directory)
         self.timers = Timers()
         self.schedules = Schedules(store, self.timers, namespace=subjects.namespace)
@@ -94,33 +97,7 @@ class Pipeline:
         self.refused = 0
         """Messages that nobody could use (forged, misshapen), since the start: dead letters."""
 
-    async def recover(self) -> int:
-        """Load what is open; return how many runs that is.
-
-        What is under way is sent again by the first `sweep`, after what waits in the inbox: reports
-        that came while nobody was here are not asked for a second time.
-        """
-        await asyncio.to_thread(recall, self._store, self._directory)
-        opened = await asyncio.to_thread(self._store.open_runs, range(self._subjects.partitions))
-        await self._load([RunId(entry.run_id) for entry in opened])
-        return len(self.runs)
-
-    async def sweep(self, *, older_than: datetime) -> None:
-        """Make good what was lost quietly: look what is open, and send old attempts again."""
-        try:
-            await self._catch_up()
-        except Unavailable as error:
-            log(_logger, "warning", "sweep_failed", reason=str(error))
-        await self.send_again(self.runs, older_than=older_than)
-        await self._start_ticks(older_than=older_than)
-        try:
-            lost = await asyncio.to_thread(orphans, self.runs, older_than=older_than)
-        except Unavailable as error:
-            log(_logger, "warning", "sweep_failed", reason=str(error))
-        else:
-            await self._outbox.tell_runs(lost)
-
-    async def _start_ticks(self, *, older_than: datetime | None = None) -> None:
+    async def start_ticks(self, *, older_than: datetime | None = None) -> None:
         """Ask once more for the runs of ticks that are not seen to go on here."""
         await self._outbox.start_ticks(
             self.schedules.unsettled(
@@ -136,22 +113,6 @@ class Pipeline:
             await self._read(self.waits.look)
         except Unavailable as error:
             log(_logger, "warning", "limits_not_read", reason=str(error))
-
-    async def _catch_up(self) -> None:
-        """Take over what another orchestrator has done: one that is stopping, or was stopped."""
-        opened = await asyncio.to_thread(self._store.open_runs, range(self._subjects.partitions))
-        versions = {RunId(entry.run_id): entry.version for entry in opened}
-        for run in self.runs:
-            if run.version < versions.get(run.id, run.version + 1):
-                self.runs.drop(run.id)
-                self.timers.disarm(run.id)
-        await self._read_on(self.schedules.behind(versions))
-        unheld = self._unheld(versions)
-        if unheld:
-            await self._load(unheld)
-            taken = [run for run_id in unheld if (run := self.runs.held(run_id)) is not None]
-            await self.send_again(taken)
-            log(_logger, "info", "runs_taken_over", runs=len(taken))
 
     async def is_wanted(self, question: AskWanted) -> bool:
         """Whether this attempt is open, and with the agent that asks. Changes nothing."""
@@ -186,6 +147,10 @@ class Pipeline:
 
         A conflict or an unreachable store throws away what was decided and decides again from
         what is stored; nothing was acknowledged, so nothing is lost.
+
+        Raises:
+            LeaseLost: Somebody else may own a part of it by now; that part was neither sent nor
+                acknowledged.
         """
         heard = [hear(delivery, self._subjects) for delivery in deliveries]
         for one in heard:  # of these, each reads what the one before wrote
@@ -201,6 +166,7 @@ class Pipeline:
 
     async def _do(self, work: Work) -> None:
         batch = await self._decide_and_commit(work)
+        self._check_held(batch.touched)
         for run in batch.touched.values():
             if not run.is_open:
                 self.runs.end(run)
@@ -230,10 +196,7 @@ class Pipeline:
                 log(_logger, "error", "message_undecidable", reason=str(error))
             except (VersionConflict, LimitsExceeded, Unavailable) as error:
                 failures += 1
-                if failures == 1:
-                    is_usual = isinstance(error, LimitsExceeded)  # two took of it at once
-                    level = "info" if is_usual else "warning"
-                    log(_logger, level, "batch_repeated", reason=str(error))
+                self._judge(error, batch, is_first=failures == 1)
                 work = self._forget(work, batch)
                 reloaded.update(dict.fromkeys(batch.touched))
                 if isinstance(error, Unavailable):
@@ -244,12 +207,35 @@ class Pipeline:
             await self.send_again([run for run in held if run is not None])
         self.schedules.committed(batch.schedules, looked_at=work.due)
         if failures:
-            await self._start_ticks()
+            await self.start_ticks()
             log(_logger, "info", "batch_recovered", failures=failures)
         for run_id in work.left_alone:  # not in a circle, and not for ever
             self.timers.disarm(run_id)
             self.timers.arm(run_id, batch.now + timedelta(seconds=LEFT_ALONE_SECONDS))
         return batch
+
+    def _judge(self, error: Exception, batch: Batch, *, is_first: bool) -> None:
+        """Say why a batch is repeated, unless its runs are somebody else's by now.
+
+        Raises:
+            LeaseLost: Somebody else moved a run, and may own it.
+        """
+        if isinstance(error, VersionConflict):
+            self._check_held(batch.touched)
+        if is_first:
+            is_usual = isinstance(error, LimitsExceeded)  # two took of it at once
+            log(_logger, "info" if is_usual else "warning", "batch_repeated", reason=str(error))
+
+    def _check_held(self, run_ids: Iterable[RunId]) -> None:
+        """Go no further with runs that somebody else may own by now.
+
+        Raises:
+            LeaseLost: There is one.
+        """
+        partitions = {self._subjects.partition(run_id) for run_id in run_ids}
+        lost = [partition for partition in sorted(partitions) if not self._holds(partition)]
+        if lost:
+            raise LeaseLost(lost)
 
     async def _stale(self, batch: Batch) -> list[RunId]:
         """The runs that waited for a report no more, or not yet, because another one moved them.
@@ -284,9 +270,9 @@ class Pipeline:
         refuses its first event if not, and the second round (`careful`) looks before.
         """
         missing = self._missing(work, careful=careful)
-        await self._read_on(filter(self.schedules.holds, missing))
-        unheld = self._unheld(missing)
-        ended = await self._load(unheld) if unheld else {}
+        await self.read_on(filter(self.schedules.holds, missing))
+        unheld = self.unheld(missing)
+        ended = await self.load(unheld) if unheld else {}
         for name in self._unread(work, ended):
             await self._read(partial(self._registry.refresh, name))
         return replace(work, ended=ended)
@@ -322,16 +308,17 @@ class Pipeline:
                 names[name] = None
         return names
 
-    def _unheld(self, run_ids: Iterable[RunId]) -> list[RunId]:
+    def unheld(self, run_ids: Iterable[RunId]) -> list[RunId]:
+        """What of this is not in memory."""
         held, schedules = self.runs.held, self.schedules
         return [one for one in run_ids if held(one) is None and not schedules.holds(one)]
 
-    async def _read_on(self, streams: Iterable[StreamId]) -> None:
+    async def read_on(self, streams: Iterable[StreamId]) -> None:
         """Take over what others have recorded of these schedules."""
         for stream in streams:
             await self._read(partial(self.schedules.refresh, stream))
 
-    async def _load(self, run_ids: Sequence[RunId]) -> dict[RunId, Run]:
+    async def load(self, run_ids: Sequence[RunId]) -> dict[RunId, Run]:
         """Bring runs into memory; return those that have ended, which stay out."""
         loaded = await asyncio.to_thread(self.runs.load, run_ids)
         self.runs.admit(run for run in loaded if run.is_open)

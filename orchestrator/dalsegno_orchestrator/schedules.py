@@ -116,6 +116,12 @@ class Schedules:
             log(_logger, "error", "schedule_unreadable", workflow=held.state.workflow,
                 reason=str(error))  # fmt: skip
 
+    def keep_only(self, is_ours: Callable[[StreamId], bool]) -> None:
+        """Forget the schedules that are somebody else's to fire."""
+        for stream in [stream for stream in self._held if not is_ours(stream)]:
+            del self._held[stream]
+            self._timers.disarm(RunId(stream))
+
     def behind(self, versions: Mapping[RunId, int]) -> list[StreamId]:
         """Those held that have more events than in memory, by the index of what is open."""
         return [

@@ -1,35 +1,34 @@
-"""One orchestrator process: builds everything, runs the loops, stops in order.
+"""One orchestrator: builds everything, runs the loops, stops in order.
 
-Three loops feed one: what comes in, what is due, and what changes among the agents. Only `_work`
-touches the pipeline, so nothing there needs a lock.
+Four loops feed one: what comes in, what is due, what changes among the agents, and which partitions
+are owned. Only `_work` touches the pipeline, so nothing there needs a lock.
 """
 
 import asyncio
 import contextlib
 import logging
-import signal
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from pydantic import TypeAdapter
 
 from dalsegno_bus.artifacts import ArtifactStore
-from dalsegno_bus.bus import Bus, Delivery
-from dalsegno_bus.clock import utc_now
+from dalsegno_bus.bus import Bus, Delivery, Pull
 from dalsegno_bus.codec import decode, encode
 from dalsegno_bus.errors import BusError, DecodeFailed, SettingsError, Unavailable
-from dalsegno_bus.health import serve_health
-from dalsegno_bus.logs import log, setup_logging
+from dalsegno_bus.logs import log
 from dalsegno_bus.messages import AskWanted, Wanted
-from dalsegno_bus.nats import connect
-from dalsegno_bus.topology import Topology, inbox, inbox_consumer, tasks, topology_of
+from dalsegno_bus.topology import Consumer, Topology, inbox, inbox_consumer, tasks, topology_of
 from dalsegno_orchestrator.directory.agents import Directory
+from dalsegno_orchestrator.leases.errors import LeaseLost
+from dalsegno_orchestrator.leases.leases import Leases
 from dalsegno_orchestrator.outbox import Outbox
 from dalsegno_orchestrator.pipeline import Pipeline
+from dalsegno_orchestrator.recovery import Recovery
 from dalsegno_orchestrator.registry import Registry
-from dalsegno_orchestrator.settings import OrchestratorSettings
+from dalsegno_orchestrator.settings import OrchestratorSettings, process_name
 from dalsegno_orchestrator.store import Store
 from dalsegno_orchestrator.workflow.facts import AgentsChanged
 
@@ -42,12 +41,16 @@ AHEAD_MAX: Final = 1_000
 """How many messages of one partition may be under way to us."""
 STOP_SECONDS_MAX: Final = 5.0
 """How long a batch in hand may take when told to stop, while a server is away."""
-NO_EPOCH: Final = -1
-"""Nothing was sent again yet: it is not known what the servers hold."""
 SETTLE_SECONDS: Final = 0.3
 """How long what waits in the inbox has to come in, before anything is sent again."""
+PAUSE_SECONDS_MIN: Final = 0.1
+PAUSE_SECONDS_MAX: Final = 5.0
 LOOK_SECONDS: Final = 1.0
 """How often the presence of agents is looked at."""
+
+
+AWAY: Final = (BusError, SettingsError, Unavailable)
+"""What is raised while servers are away, or are just coming back."""
 
 
 class Orchestrator:
@@ -68,22 +71,39 @@ class Orchestrator:
         self._settings = settings
         self._subjects = settings.subjects
         self._bus = bus
+        self._store = store
         self._now = now
         self.directory = Directory()
+        self.leases = Leases(
+            bus,
+            self._subjects,
+            name=settings.orchestrator_name,
+            lease_seconds=settings.lease_seconds,
+            now=now,
+            wake=self._heed_leases,
+            address=process_name(),
+        )
+        outbox = Outbox(bus, self._subjects, ArtifactStore(settings.artifacts_url), now=now)
         self.pipeline = Pipeline(
             store=store,
-            outbox=Outbox(bus, self._subjects, ArtifactStore(settings.artifacts_url), now=now),
+            outbox=outbox,
             registry=Registry(store),
             directory=self.directory,
             now=now,
             subjects=self._subjects,
+            holds=self.leases.holds,
         )
+        self.recovery = Recovery(self.pipeline, store, outbox, self.directory, self._subjects)
+        self._pull: Pull | None = None
         self._streams = Topology(streams=(inbox(self._subjects), tasks(self._subjects)))
         self._backlog: deque[Delivery] = deque()
         self._changed: AgentsChanged | None = None
         self._send_again: timedelta | None = None
         """Attempts that are older than this have to be sent again."""
         self._look_at_limits = False
+        self._settles = False
+        """What was under way in partitions that were gained is to be sent again."""
+        self._leases_changed = False
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._agents_known = asyncio.Event()
@@ -100,22 +120,24 @@ class Orchestrator:
         self._wake.set()
 
     async def run(self) -> None:
-        """Recover what is open, then work until told to stop."""
-        await self._bus.provision(topology_of(self._subjects))
+        """Take over what is open in the partitions it gets, and work until told to stop."""
+        await self._begin()
         async with asyncio.TaskGroup() as group:
             loops = [group.create_task(self._watch_agents())]
             try:
                 async with asyncio.timeout(None) as self._patience:
                     await self._agents_known.wait()
-                    open_runs = await self.pipeline.recover()
-                    log(_logger, "info", "orchestrator_ready", open_runs=open_runs)
                     loops.append(group.create_task(self._receive()))
                     loops.append(group.create_task(self._answer_agents()))
                     loops.append(group.create_task(self._look()))
-                    self.is_ready = True
+                    renewing = group.create_task(self.leases.keep())
+                    loops.append(renewing)
                     await self._work()
+                    renewing.cancel()
+                    with contextlib.suppress(*AWAY):  # then it expires by itself
+                        await self.leases.resign()
             except TimeoutError:
-                if self._patience is None or not self._patience.expired():
+                if not self._stopping.is_set():
                     raise
                 # The batch in hand was not acknowledged, so nothing is lost.
                 log(_logger, "warning", "batch_left_behind", waited_seconds=STOP_SECONDS_MAX)
@@ -128,11 +150,18 @@ class Orchestrator:
 
     def problems(self) -> list[str]:
         """Why it is not ready; empty if it is."""
-        return [] if self.is_ready else ["not yet working, or stopping"]
+        if not self.is_ready:
+            return ["not yet working, or stopping"]
+        problem = self.leases.problem()
+        if problem is not None:
+            return [problem]
+        trouble = self._store.trouble
+        return [] if trouble is None else [f"waits for the event store: {trouble}"]
 
     def counts(self) -> dict[str, int]:
         """What was counted since the start, and what is under way."""
         return {
+            "partitions_owned": len(self.recovery.partitions),
             "runs_open": len(self.pipeline.runs),
             "reports_ignored": self.pipeline.ignored,
             "messages_refused": self.pipeline.refused,
@@ -140,21 +169,111 @@ class Orchestrator:
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
-            deliveries = self._take()
-            due = self.pipeline.timers.due(self._now(), limit=self._settings.batch_max)
-            changed, self._changed = self._changed, None
-            if self._look_at_limits:
-                self._look_at_limits = False
-                await self.pipeline.look()
-            is_work = bool(deliveries or due or changed is not None)
-            is_work = is_work or self.pipeline.waits.is_due(self._now())
-            if is_work:
-                await self.pipeline.turn(deliveries, due=due, changed=changed)
-            if self._send_again is not None and not self._backlog:
-                age, self._send_again = self._send_again, None
-                await self.pipeline.sweep(older_than=self._now() - age)
-            elif not is_work:
-                await self._idle()
+            try:
+                await self._follow_leases()
+                if self.leases.is_alive:
+                    await self._turn()
+                else:
+                    await self._idle()
+            except LeaseLost as error:
+                log(_logger, "warning", "stepped_back", reason=str(error))
+                self._let_go(list(self.recovery.partitions))  # what is still ours is read anew
+                self._leases_changed = True
+            except AWAY as error:
+                log(_logger, "warning", "partitions_not_taken_over", reason=str(error))
+                self._leases_changed = True
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def _begin(self) -> None:
+        """Have the streams made and the newest of the history read, however long that takes."""
+        pause, told = PAUSE_SECONDS_MIN, ""
+        while not self._stopping.is_set():
+            try:
+                await self._bus.provision(topology_of(self._subjects))
+                await self.recovery.recall()
+            except (BusError, Unavailable) as error:
+                if str(error) != told:
+                    told = str(error)
+                    log(_logger, "warning", "waits_to_begin", reason=told)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._stopping.wait()
+                pause = min(2 * pause, PAUSE_SECONDS_MAX)
+            else:
+                return
+
+    async def _turn(self) -> None:
+        """Do what is there to do now; wait for something if there is nothing."""
+        deliveries = self._take()
+        due = self.pipeline.timers.due(self._now(), limit=self._settings.batch_max)
+        changed, self._changed = self._changed, None
+        if self._look_at_limits:
+            self._look_at_limits = False
+            await self.pipeline.look()
+        is_work = bool(deliveries or due or changed is not None)
+        is_work = is_work or self.pipeline.waits.is_due(self._now())
+        if is_work:
+            await self.pipeline.turn(deliveries, due=due, changed=changed)
+        if self.recovery.is_loading:
+            await self.recovery.load_some()
+        elif self._settles and not self._backlog:
+            self._settles = False
+            await self.recovery.settle()
+            self._change(self.directory.absent())
+        elif self._send_again is not None and not self._backlog:
+            age, self._send_again = self._send_again, None
+            await self.recovery.sweep(older_than=self._now() - age)
+        elif not is_work:
+            await self._idle()
+
+    async def _follow_leases(self) -> None:
+        """Take over the partitions that were gained, let go of those that others are to have."""
+        if not self._leases_changed and (self.is_ready or self.recovery.is_loading):
+            return
+        self._leases_changed = False
+        have, surplus = self.recovery.partitions, self.leases.surplus()
+        owned = self.leases.epochs()
+        lost = [one for one, epoch in have.items() if owned.get(one) != epoch or one in surplus]
+        if lost:
+            self._let_go(lost)
+            await self._turn_pull()
+            await self.leases.leave(surplus)
+        await self.leases.claim(self.leases.wanted())
+        owned = self.leases.epochs()
+        gained = {one: epoch for one, epoch in owned.items() if one not in have}
+        if gained and self.leases.is_alive:
+            for number in gained:  # what a dead owner had in hand comes to us at once
+                await self._bus.reset(inbox_consumer(self._subjects, number))
+            await self.recovery.gain(gained)
+            await self._turn_pull()
+            asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._settle)
+        if not self.is_ready and self.leases.known.is_set() and not self.recovery.is_loading:
+            self.is_ready = True
+            log(_logger, "info", "orchestrator_ready", open_runs=len(self.pipeline.runs),
+                partitions=len(have))  # fmt: skip
+
+    def _let_go(self, partitions: Sequence[int]) -> None:
+        """Forget these, and what came in for them: it comes to their next owner."""
+        self.recovery.lose(partitions)
+        names = {inbox_consumer(self._subjects, number).name for number in partitions}
+        kept = (one for one in self._backlog if one.consumer_name not in names)
+        self._backlog = deque(kept)
+
+    async def _turn_pull(self) -> None:
+        """Receive what belongs to the partitions that are owned."""
+        if self._pull is not None:
+            await self._pull.turn_to(self._consumers())
+
+    def _consumers(self) -> list[Consumer]:
+        return [inbox_consumer(self._subjects, number) for number in self.recovery.partitions]
+
+    def _settle(self) -> None:
+        self._settles = True
+        self._wake.set()
+
+    def _heed_leases(self) -> None:
+        self._leases_changed = True
+        self._wake.set()
 
     def _take(self) -> list[Delivery]:
         count = min(len(self._backlog), self._settings.batch_max)
@@ -166,7 +285,15 @@ class Orchestrator:
     async def _idle(self) -> None:
         """Sleep until something comes in or is due."""
         self._wake.clear()
-        if self._backlog or self._changed is not None or self._send_again is not None:
+        if not self.leases.is_alive:
+            await self._wake.wait()
+            return
+        if (
+            self._backlog
+            or self._settles
+            or self._changed is not None
+            or self._send_again is not None
+        ):
             return
         if self._look_at_limits or self.pipeline.waits.is_due(self._now()):
             return
@@ -185,9 +312,8 @@ class Orchestrator:
                 alarm.cancel()
 
     async def _receive(self) -> None:
-        partitions = range(self._subjects.partitions)
-        consumers = [inbox_consumer(self._subjects, partition) for partition in partitions]
-        async with self._bus.pull(consumers, ahead=AHEAD_MAX) as pull:
+        async with self._bus.pull(self._consumers(), ahead=AHEAD_MAX) as pull:
+            self._pull = pull
             while True:
                 self._backlog.extend(await pull.batch(limit=self._settings.batch_max))
                 self._wake.set()
@@ -214,11 +340,9 @@ class Orchestrator:
         """See which agents fell silent, and send again what the servers may have lost."""
         swept_at = self._now()
         sweep_age = timedelta(seconds=self._settings.sweep_seconds)
-        epoch = NO_EPOCH
-        seconds = SETTLE_SECONDS
+        epoch = self._bus.epoch  # what is gained is sent again in any case
         while True:
-            await asyncio.sleep(seconds)
-            seconds = LOOK_SECONDS
+            await asyncio.sleep(LOOK_SECONDS)
             now = self._now()
             self._look_at_limits = True
             self._wake.set()
@@ -274,34 +398,3 @@ class Orchestrator:
         before = self._changed.gone if self._changed is not None else frozenset[str]()
         self._changed = AgentsChanged(gone=before | gone)
         self._wake.set()
-
-
-async def run_orchestrator(settings: OrchestratorSettings) -> None:
-    """Connect, work until SIGTERM or SIGINT, leave in order.
-
-    Raises:
-        DalsegnoError: A setting is wrong, or a server cannot be reached.
-    """
-    setup_logging(settings.log_format, settings.log_level, "orchestrator")
-    store = Store(settings.store_url, namespace=settings.namespace)
-    await asyncio.to_thread(store.ensure_schema)
-    bus = await connect(settings.nats_url, name="orchestrator")
-    orchestrator = Orchestrator(settings, bus, store, now=utc_now)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, orchestrator.stop)
-    try:
-        async with _health(settings.health_port, orchestrator):
-            await orchestrator.run()
-    finally:
-        await bus.close()
-        store.close()
-
-
-@contextlib.asynccontextmanager
-async def _health(port: int | None, orchestrator: Orchestrator) -> AsyncGenerator[None]:
-    if port is None:
-        yield
-        return
-    async with serve_health(port, orchestrator.problems, counts=orchestrator.counts):
-        yield

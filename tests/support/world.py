@@ -23,6 +23,8 @@ from dalsegno_orchestrator.store import Store
 Connect: TypeAlias = Callable[[], Awaitable[Bus]]
 ACK_WAIT_SECONDS = 1.0
 """How long a silent replica of a test keeps an attempt."""
+LEASE_SECONDS = 1
+"""How long a silent orchestrator of a test keeps its partitions from the others."""
 SECONDS_MAX = 20.0
 """How long a test waits for something that has to come."""
 
@@ -41,7 +43,10 @@ class World:
             store_url=f"sqlite:///{folder}/store.db",
             artifacts_url=str(folder / "artifacts"),
             agent_gone_seconds=0.5,
+            lease_seconds=LEASE_SECONDS,
         )
+        self._names: list[str] = []
+        """Of the orchestrators that live."""
         self.artifacts = ArtifactStore(self.settings.artifacts_url)
         self.subjects = self.settings.subjects
         self.client = Client(bus, self.subjects, source="test", artifacts=self.artifacts)
@@ -53,14 +58,27 @@ class World:
         """One orchestrator, until the block ends; it stops as if it had crashed."""
         bus = await self._connect()
         store = Store(self.settings.store_url, namespace=self._namespace)
-        orchestrator = Orchestrator(self.settings, bus, store, now=utc_now)
+        name = self.take_name()
+        settings = self.settings.model_copy(update={"orchestrator_name": name})
+        orchestrator = Orchestrator(settings, bus, store, now=utc_now)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(orchestrator.run())
             try:
                 yield orchestrator
             finally:
                 running.cancel()
+                self.free_name(name)
         store.close()
+
+    def take_name(self) -> str:
+        """A name for an orchestrator: that of one which died, so that it takes over at once."""
+        name = next(name for n in range(1, 10) if (name := f"number-{n}") not in self._names)
+        self._names.append(name)
+        return name
+
+    def free_name(self, name: str) -> None:
+        """This orchestrator is dead."""
+        self._names.remove(name)
 
     @asynccontextmanager
     async def worker(self, agent: Agent[Any]) -> AsyncGenerator[Worker]:

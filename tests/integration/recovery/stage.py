@@ -156,7 +156,8 @@ class Stage:
                 self.deaths += 1
 
     async def _one_life(self, fuse: Fuse) -> None:
-        settings = self.world.settings
+        name = self.world.take_name()
+        settings = self.world.settings.model_copy(update={"orchestrator_name": name})
         bus = await self.connect()
         store = MortalStore(
             settings.store_url, namespace=settings.namespace, fuse=fuse, broker=self.broker
@@ -168,6 +169,7 @@ class Stage:
             await orchestrator.run()
         finally:
             self.alive.remove(orchestrator)
+            self.world.free_name(name)
             store.close()
 
     async def is_quiet(self) -> None:

@@ -1,5 +1,6 @@
 """Who is served within one batch, through the real pipeline over the memory bus."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,9 +115,15 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     store.ensure_schema()
     await bus.provision(topology_of(settings.subjects))
     orchestrator = Orchestrator(settings, bus, store, now=lambda: NOW)
-    await orchestrator.pipeline.recover()
-    async with bus.pull([inbox_consumer(settings.subjects, 0)], ahead=100) as pull:
+    async with (
+        bus.pull([inbox_consumer(settings.subjects, 0)], ahead=100) as pull,
+        asyncio.TaskGroup() as group,
+    ):
+        keeping = group.create_task(orchestrator.leases.keep())
+        await orchestrator.leases.known.wait()
+        await orchestrator.leases.claim([0])
         yield Desk(bus, pull, store, orchestrator, settings.subjects)
+        keeping.cancel()
     await bus.close()
     store.close()
 

@@ -1,0 +1,1 @@
+"""Which orchestrator works on which partitions: shared out, claimed, given up, taken over."""
