@@ -103,13 +103,15 @@ def check_in(value: Json, store: ArtifactStore, *, bytes_max: int = PAYLOAD_BYTE
     fields = dict(cast("dict[str, Json]", value))
     sizes = {key: orjson.dumps(field) for key, field in fields.items()}
     total = len(encoded)
+    large: list[str] = []
     for key in sorted(sizes, key=lambda key: len(sizes[key]), reverse=True):
         if total <= bytes_max or len(sizes[key]) <= CLAIM_BYTES_MAX:
             break
-        claim = _claim(sizes[key], store)
-        total += len(orjson.dumps(claim)) - len(sizes[key])
-        fields[key] = claim
-    return fields if total <= bytes_max else _claim(encoded, store)
+        large.append(key)
+        total += _claim_bytes(len(sizes[key])) - len(sizes[key])
+    if total > bytes_max:  # known before a hundred thousand fields are kept for nothing
+        return _claim(encoded, store)
+    return fields | {key: _claim(sizes[key], store) for key in large}
 
 
 def check_out(value: Json, store: ArtifactStore) -> Json:
@@ -159,6 +161,12 @@ def has_claim(value: Json) -> bool:
 
 
 _SCHEMES: Final = frozenset({"file", "memory", "s3", "gs", "az", "azure", "abfs", "abfss"})
+
+
+def _claim_bytes(size_bytes: int) -> int:
+    """How long the claim of so many bytes is."""
+    kept = Artifact(sha256="0" * 64, size_bytes=size_bytes, media_type="application/json")
+    return len(orjson.dumps({CLAIM: kept.model_dump(exclude_none=True)}))
 
 
 def _claim(encoded: bytes, store: ArtifactStore) -> dict[str, Json]:

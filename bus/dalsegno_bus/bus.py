@@ -118,7 +118,10 @@ class Entry:
 
 
 class Bucket(Protocol):
-    """A small key-value store, shared by all processes."""
+    """A small key-value store, shared by all processes.
+
+    Whatever changes a key may raise `PublishFailed`: it is not known then whether it did so. Look.
+    """
 
     async def put(self, key: str, value: bytes, *, ttl_seconds: int | None = None) -> int:
         """Set `key` (for so long, if said) and return its revision."""
@@ -140,8 +143,33 @@ class Bucket(Protocol):
         ...
 
     def watch(self) -> AbstractAsyncContextManager[AsyncIterator[Entry | None]]:
-        """Every key as it stands, then None once, then every change as it comes."""
+        """Every key as it stands, then None once, then every change as it comes.
+
+        Of changes to one key that follow each other fast, perhaps only the last one is told.
+        """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A message as it lies in a stream: looked at, not taken."""
+
+    sequence: int
+    """Its position in the stream, from 1."""
+    subject: str
+    body: bytes
+    headers: Headers
+    stored_at: datetime
+    """When the stream accepted it (the server's clock, UTC)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What a stream holds: the first and the last position (0: nothing), and how many messages."""
+
+    first: int
+    last: int
+    count: int
 
 
 class Bus(Protocol):
@@ -198,6 +226,18 @@ class Bus(Protocol):
 
         Whoever had it may still acknowledge it.
         """
+        ...
+
+    async def span(self, stream: Stream) -> Span:
+        """Where the messages of a stream lie; a stream that is missing holds nothing."""
+        ...
+
+    async def look(self, stream: Stream, sequence: int) -> Kept | None:
+        """The message at this position (1 or more), left where it is; None: there is none."""
+        ...
+
+    async def remove(self, stream: Stream, sequence: int) -> bool:
+        """Take one message out of a stream for good; False: there was none at this position."""
         ...
 
     def bucket(self, name: str) -> Bucket: ...

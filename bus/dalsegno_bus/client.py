@@ -30,7 +30,7 @@ from dalsegno_bus.messages import (
     RunChanged,
     StartRun,
 )
-from dalsegno_bus.requesting import REQUEST_SECONDS_MAX, REQUESTS_OPEN_MAX, accepted
+from dalsegno_bus.requesting import REQUEST_SECONDS_MAX, REQUESTS_OPEN_MAX
 from dalsegno_bus.steering import Steering
 from dalsegno_bus.subjects import Subjects
 from dalsegno_bus.watching import ASK_EVERY_SECONDS, FINAL_STATUSES, Change, changes
@@ -93,8 +93,9 @@ class Client(Steering):
             labels=labels or {},
             requested_by=requested_by or self._source,
         )
-        (answer,) = await self.start_many([request], timeout_seconds=timeout_seconds)
-        return accepted(answer)
+        small = await self._small(request)
+        subject = self._subjects.request(request.run_id)
+        return await self._requests.send_one(subject, small, timeout_seconds=timeout_seconds)
 
     async def start_many(
         self, requests: Sequence[StartRun], *, timeout_seconds: float = REQUEST_SECONDS_MAX

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import orjson
 
+from dalsegno_bus.errors import SettingsError
+
 REQUEST_SECONDS_MAX: Final = 5.0
 REQUEST_BYTES_MAX: Final = 16 * 1024
 _ARGUMENTS: Final = 2
@@ -36,7 +38,7 @@ async def serve_health(
     """Answer while the context lasts; gives the port (of use if `port` was 0).
 
     Raises:
-        OSError: The port is in use.
+        SettingsError: The port cannot be used; names the variable that sets it.
     """
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -49,7 +51,12 @@ async def serve_health(
         with suppress(OSError):
             await writer.wait_closed()
 
-    server = await asyncio.start_server(respond, host, port, limit=REQUEST_BYTES_MAX)
+    try:
+        server = await asyncio.start_server(respond, host, port, limit=REQUEST_BYTES_MAX)
+    except OSError as error:
+        raise SettingsError(
+            f"DALSEGNO_HEALTH_PORT: port {port} cannot be used ({error.strerror}); give another"
+        ) from error
     async with server:
         yield server.sockets[0].getsockname()[1]
 

@@ -6,7 +6,8 @@ Every id is made at the edge (a client, an agent's replica) and handed on; the c
 import re
 import secrets
 import time
-from typing import Final, NewType, TypeAlias
+from contextvars import ContextVar
+from typing import Final, NewType, Protocol, TypeAlias
 from uuid import UUID, uuid5
 
 RunId = NewType("RunId", UUID)
@@ -37,11 +38,43 @@ LIMITS: Final = UUID("5d0f1d3a-6f0c-5b8e-9a36-0d1f6c5be004")
 """The stream that holds every limit of a namespace."""
 
 
+class Entropy(Protocol):
+    """Where new ids come from; a simulation brings its own, so that it can be repeated."""
+
+    def bits(self, count: int) -> int:
+        """So many random bits."""
+        ...
+
+    def unix_ms(self) -> int:
+        """Milliseconds since 1970-01-01 (UTC)."""
+        ...
+
+
+class _System:
+    """The operating system's, which nobody can guess."""
+
+    def bits(self, count: int) -> int:
+        return secrets.randbits(count)
+
+    def unix_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+
+_SYSTEM: Final[Entropy] = _System()
+ENTROPY: Final[ContextVar[Entropy]] = ContextVar("dalsegno_entropy", default=_SYSTEM)
+"""Of the tasks in this context."""
+
+
+def chance() -> float:
+    """A random number from 0 to 1, to spread what would else happen to all at the same time."""
+    return ENTROPY.get().bits(53) / (1 << 53)
+
+
 def new_run_id() -> RunId:
     """A fresh id, ordered by time of creation: a UUID of version 7 (RFC 9562, section 5.7)."""
-    unix_ms = time.time_ns() // 1_000_000
-    random_bits = secrets.randbits(74)
-    high = (unix_ms & (1 << 48) - 1) << 80 | 0x7 << 76 | (random_bits >> 62) << 64
+    entropy = ENTROPY.get()
+    random_bits = entropy.bits(74)
+    high = (entropy.unix_ms() & (1 << 48) - 1) << 80 | 0x7 << 76 | (random_bits >> 62) << 64
     return RunId(UUID(int=high | 0b10 << 62 | random_bits & (1 << 62) - 1))
 
 
@@ -92,12 +125,12 @@ def item_id(task: str, index: int) -> TaskId:
 
 def new_message_id() -> str:
     """An id for one message; a copy of the message keeps it."""
-    return secrets.token_hex(12)
+    return f"{ENTROPY.get().bits(96):024x}"
 
 
 def new_replica_id() -> ReplicaId:
     """A name for this process, new at each start."""
-    return ReplicaId(secrets.token_hex(4))
+    return ReplicaId(f"{ENTROPY.get().bits(32):08x}")
 
 
 def is_token(text: str) -> bool:

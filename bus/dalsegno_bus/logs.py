@@ -31,7 +31,7 @@ def setup_logging(log_format: str, level: str, service: str) -> None:
     """
     as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler()
-    handler.setFormatter(TextFormatter() if as_text else JsonFormatter(service))
+    handler.setFormatter(TextFormatter(service) if as_text else JsonFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
@@ -65,12 +65,20 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """One readable line: time, level, event, and the fields as `name=value`."""
+    """One readable line: time, level, service, event, and the fields as `name=value`.
+
+    The same as `JsonFormatter` has, in the same order; what would steer a terminal is spelt out.
+    """
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
         fields = "".join(f" {name}={_shown(value)}" for name, value in _fields(record).items())
-        line = f"{at} {record.levelname.lower():7} {record.getMessage()}{fields}"
+        event = _printable(record.getMessage())
+        line = f"{at} {record.levelname.lower():7} {self._service} {event}{fields}"
         if record.exc_info:
             line = f"{line}\n{self.formatException(record.exc_info)}"
         return line
@@ -83,4 +91,9 @@ def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
 
 def _shown(value: object) -> str:
     text = str(value)
-    return repr(text) if not text or any(sign in text for sign in ' "=\n') else text
+    is_plain = text.isprintable() and not any(sign in text for sign in ' "=')
+    return text if text and is_plain else repr(text)
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

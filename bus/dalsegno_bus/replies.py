@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter
 
 from dalsegno_bus.bus import Bus, Heard
 from dalsegno_bus.codec import REQUEST_ID, decode
-from dalsegno_bus.errors import DecodeFailed
+from dalsegno_bus.errors import DecodeFailed, Unavailable
 from dalsegno_bus.ids import new_message_id
 from dalsegno_bus.logs import log
 from dalsegno_bus.messages import Accepted, Rejected, Reply
@@ -129,7 +129,11 @@ class Replies:
         async with self._opening:
             if self._heard is None:
                 self._listening = self._bus.listen(self.subject)
-                self._heard = await self._listening.__aenter__()
+                try:
+                    self._heard = await self._listening.__aenter__()
+                except Unavailable:  # the connection may have broken just now, and be back
+                    self._listening = self._bus.listen(self.subject)
+                    self._heard = await self._listening.__aenter__()
 
     async def _close_if_unused(self) -> None:
         async with self._opening:

@@ -39,9 +39,10 @@ class BusSettings(BaseSettings):
     artifacts_url: str = ".dalsegno/artifacts"
     """Where large values lie: a folder, or a bucket's URL."""
     health_port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """Answer `/healthz` and `/readyz` on this port of 0.0.0.0; none unless set."""
+    """Answer `GET /healthz` (200: the process lives), `/readyz` (200, or 503 with what is missing)
+    and `/countz` (what was counted) on this port of 0.0.0.0; none unless set."""
     log_format: Annotated[str, Field(pattern="^(auto|text|json)$")] = "auto"
-    """`json` for machines, `text` for people; `auto`: text on a terminal."""
+    """`json` for machines, `text` for people, with the same fields; `auto`: text on a terminal."""
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
     otlp_endpoint: str | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
     """Where traces go (OTLP over gRPC); without it no exporter is built."""

@@ -112,7 +112,7 @@ class MemoryBroker:
         self.buckets: dict[str, HeldBucket] = {}
         self.listeners: list[Listener] = []
         self.epoch = 1
-        self._bells: set[asyncio.Event] = set()
+        self._bells: dict[asyncio.Event, None] = {}
         self._inboxes = itertools.count(1)
 
     def provision(self, topology: Topology) -> None:
@@ -193,7 +193,7 @@ class MemoryBroker:
     ) -> None:
         """Return when `ready`; asked again whenever the bell rings, and at the time `due`."""
         bell = asyncio.Event()
-        self._bells.add(bell)
+        self._bells[bell] = None
         try:
             while not ready():
                 until = due()
@@ -203,7 +203,7 @@ class MemoryBroker:
                     await self._bell_or_time(bell, until)
                 bell.clear()
         finally:
-            self._bells.discard(bell)
+            self._bells.pop(bell, None)
 
     def _reach(self, items: deque[Said], said: Said) -> None:
         if self.chance(self.faults.lose) or len(items) >= HEARD_MAX:

@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
-from dalsegno_bus.bus import Entry, Headers, Heard, Outcome, Outgoing
+from dalsegno_bus.bus import Entry, Headers, Heard, Kept, Outcome, Outgoing, Span
 from dalsegno_bus.errors import PublishFailed, Unavailable, UsageError
 from dalsegno_bus.keys import check_key, check_ttl
+from dalsegno_bus.memory import kept
 from dalsegno_bus.memory.broker import Listener, MemoryBroker, Said
 from dalsegno_bus.memory.state import Held, HeldBucket, HeldStream, Reader, check_size
 from dalsegno_bus.topology import Consumer, Stream, Topology
@@ -63,6 +64,7 @@ class MemoryBus:
 
     async def ask(self, message: Outgoing, *, timeout_seconds: float) -> Heard:
         self.check_open()
+        check_size(message)
         broker = self.broker
         inbox = broker.new_inbox()
         try:
@@ -113,6 +115,18 @@ class MemoryBus:
         self.check_open()
         self.broker.stream(consumer.stream).reset(consumer)
         self.broker.ring()
+
+    async def span(self, stream: Stream) -> Span:
+        self.check_open()
+        return kept.span(self.broker, stream)
+
+    async def look(self, stream: Stream, sequence: int) -> Kept | None:
+        self.check_open()
+        return kept.look(self.broker, stream, sequence)
+
+    async def remove(self, stream: Stream, sequence: int) -> bool:
+        self.check_open()
+        return kept.remove(self.broker, stream, sequence)
 
     def bucket(self, name: str) -> "MemoryBucket":
         return MemoryBucket(self, name)

@@ -64,6 +64,6 @@ class DeadLetter(Message):
     subject: str
     reason: str
     body_base64: str
-    body_bytes: int
+    body_bytes: int = Field(ge=0, lt=2**63)
     headers: dict[str, str]
     at: datetime

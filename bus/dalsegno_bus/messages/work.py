@@ -37,7 +37,7 @@ class CancelAttempt(Message):
     kind: Literal["cancel-attempt.v1"] = "cancel-attempt.v1"
     run_id: RunId
     task_id: str
-    attempt: int
+    attempt: int = Field(ge=1)
     reason: str = ""
     grace_seconds: float = 0.0
     """So long a report still counts: the handler may put things in order."""

@@ -13,8 +13,9 @@ from typing import Any, Final
 from dalsegno_bus.bus import Entry, Headers, Outgoing
 from dalsegno_bus.errors import PublishFailed
 from dalsegno_bus.keys import check_key, check_ttl
+from dalsegno_bus.nats.delivery import NatsDelivery
 from dalsegno_bus.nats.frames import DELETION_SECONDS, Patience, Wire
-from dalsegno_bus.nats.pull import NatsDelivery, NatsPull, Source
+from dalsegno_bus.nats.pull import NatsPull, Source
 from dalsegno_bus.nats.streams import (
     MARKER_SECONDS,
     Provisioner,
@@ -33,6 +34,7 @@ _SEQUENCE: Final = "Nats-Sequence"
 _AHEAD: Final = 512
 _IDLE_SECONDS_MAX: Final = 60.0
 _NOT_FOUND: Final = "404"
+_CREATIONS_MAX: Final = 3
 
 Confirm = Callable[[Outgoing], Awaitable[bytes]]
 
@@ -65,13 +67,17 @@ class NatsBucket:
         return revision
 
     async def create(self, key: str, value: bytes, *, ttl_seconds: int | None = None) -> int | None:
-        revision = await self.update(key, value, 0, ttl_seconds=ttl_seconds)
-        if revision is None:  # a key, or the mark of one that is gone
+        at = 0
+        for _ in range(_CREATIONS_MAX):
+            revision = await self.update(key, value, at, ttl_seconds=ttl_seconds)
+            if revision is not None:
+                return revision
             last = await self._last(key)
-            if last is not None and _is_deletion(last[1]):
-                mark = int(last[1][_SEQUENCE])
-                return await self.update(key, value, mark, ttl_seconds=ttl_seconds)
-        return revision
+            if last is not None and not _is_deletion(last[1]):
+                return None
+            # the mark of a key that is gone, which itself may be gone by now
+            at = 0 if last is None else int(last[1][_SEQUENCE])
+        return None  # others create and delete it all the time
 
     async def update(
         self, key: str, value: bytes, revision: int, *, ttl_seconds: int | None = None
@@ -196,7 +202,7 @@ class _Watch:
         if _is_deletion(delivery.headers):
             if self._known.pop(key, None) is not None:
                 self._out.append(Entry(key, None, revision))
-        elif self._known.get(key, 0) < revision:
+        elif self._known.get(key) != revision:  # less, where the servers came back with old data
             self._known[key] = revision
             self._out.append(Entry(key, delivery.body, revision))
         if self._seen is not None and delivery.left == 0:

@@ -7,8 +7,9 @@ from typing import Final
 
 import orjson
 
-from dalsegno_bus.bus import Heard, Outcome, Outgoing
+from dalsegno_bus.bus import Heard, Kept, Outcome, Outgoing, Span
 from dalsegno_bus.errors import BusError, PublishFailed, SettingsError, Unavailable, UsageError
+from dalsegno_bus.nats import kept
 from dalsegno_bus.nats.bucket import NatsBucket
 from dalsegno_bus.nats.connection import Connection
 from dalsegno_bus.nats.core import Mailbox, send
@@ -33,11 +34,12 @@ async def connect(url: str, *, name: str, patience: Patience | None = None) -> "
 
     Raises:
         Unavailable: No server answers there.
-        SettingsError: `url` is none.
+        SettingsError: `url` is none, or the server refuses its user and password.
     """
-    connection = Connection(url)
+    patience = patience or Patience()
+    connection = Connection(url, ping_seconds=patience.ping_seconds)
     await connection.open(name)
-    bus = NatsBus(connection, patience or Patience())
+    bus = NatsBus(connection, patience)
     await bus.open()
     return bus
 
@@ -151,6 +153,19 @@ class NatsBus:
         """
         await self._provisioner.stream(stream_config(consumer.stream))
         await self._provisioner.renew(consumer.stream.name, consumer_config(consumer))
+
+    async def span(self, stream: Stream) -> Span:
+        return await kept.span(self._wire, stream)
+
+    async def look(self, stream: Stream, sequence: int) -> Kept | None:
+        return await kept.look(self._wire, stream, sequence)
+
+    async def remove(self, stream: Stream, sequence: int) -> bool:
+        return await kept.remove(self._wire, stream, sequence)
+
+    def about(self) -> kept.About:
+        """What the server says of itself that we are connected to."""
+        return kept.about(self._wire.greeting)
 
     def bucket(self, name: str) -> NatsBucket:
         """See `bus.Bus`. A bucket is made by its first use, if need be."""

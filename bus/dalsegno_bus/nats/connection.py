@@ -6,7 +6,7 @@ error of the server ends the connection for good.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from logging import getLogger
 from random import random
@@ -14,15 +14,16 @@ from typing import Any, Final
 
 import orjson
 from nats import errors as nats_errors
-from nats.aio.client import Client, Server
+from nats.aio.client import Client, Server, Srv
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from dalsegno_bus.bus import Headers, Heard, Outgoing
 from dalsegno_bus.errors import SettingsError, Unavailable
 from dalsegno_bus.logs import log
-from dalsegno_bus.nats.core import NatsHeard, too_large
-from dalsegno_bus.nats.frames import Answer, ApiFault, Sink
+from dalsegno_bus.nats.core import NatsHeard, check_size
+from dalsegno_bus.nats.frames import Answer, ApiFault, Patience, Sink
+from dalsegno_bus.nats.reading import FrameReader
 
 CONNECT_SECONDS_MAX: Final = 10
 """For the first connection, to whichever server answers."""
@@ -36,9 +37,11 @@ API_SECONDS_MAX: Final = 5.0
 BUFFER_BYTES_MAX: Final = 8 * 1024 * 1024
 """What waits to be sent: more makes senders wait, and is dropped while the connection is away."""
 
-_PING_SECONDS: Final = 10
+_PINGS_UNANSWERED_MAX: Final = 2
 _RECONNECT_SECONDS_MIN: Final = 0.02
 _RECONNECT_SECONDS_MAX: Final = 2.0
+
+_UNAUTHORIZED: Final = "authorization violation"
 
 _logger = getLogger(__name__)
 
@@ -60,9 +63,20 @@ class Connection(Client):
     """The library's connection, extended: see the module. Keeps the contract of `Wire`."""
 
     _pongs: list[asyncio.Future[bool]]
+    _reading_task: asyncio.Task[None] | None
+    _ping_interval_task: asyncio.Task[None] | None
+    _flusher_task: asyncio.Task[None] | None
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, ping_seconds: float = Patience.ping_seconds) -> None:
         super().__init__()
+        self._ps = FrameReader(  # pyright: ignore[reportAttributeAccessIssue]  # does as the library's own
+            message=self._process_msg,
+            error=self._process_err,
+            ping=self._process_ping,
+            pong=self._process_pong,
+            info=self._process_info,
+        )
+        self._ping_seconds = ping_seconds
         self._urls = [part.strip() for part in url.split(",") if part.strip()]
         self.address = ",".join(_without_secrets(part) for part in self._urls)
         try:
@@ -90,6 +104,11 @@ class Connection(Client):
         return self.is_connected and self._up.is_set()
 
     @property
+    def greeting(self) -> Mapping[str, Any]:
+        """What the server said of itself when we connected."""
+        return self._server_info
+
+    @property
     def body_bytes_max(self) -> int:
         return self.max_payload
 
@@ -106,17 +125,16 @@ class Connection(Client):
                     reconnect_to_server_handler=self._next_server,
                     max_reconnect_attempts=1,  # the first time it may fail
                     reconnect_time_wait=0,
-                    ping_interval=_PING_SECONDS,
+                    ping_interval=self._ping_seconds,  # pyright: ignore[reportArgumentType]  # it sleeps so long
+                    max_outstanding_pings=_PINGS_UNANSWERED_MAX,
                     pending_size=BUFFER_BYTES_MAX,
                     connect_timeout=SERVER_SECONDS_MAX,
                 )
         except (nats_errors.Error, OSError, TimeoutError) as error:
             self._shut = True
+            self._abort()
             await self.close()
-            raise Unavailable(
-                f"no NATS server answers at {self.address} ({self._failure or error}): "
-                "start one, or set DALSEGNO_NATS_URL"
-            ) from error
+            raise self._refusal(error) from error
         self.options["max_reconnect_attempts"] = -1  # from now on it tries for ever
         self._up.set()
 
@@ -124,10 +142,13 @@ class Connection(Client):
         """Send what is buffered, then disconnect, for good."""
         if self._shut:
             return
-        with suppress(Unavailable):  # it was worth a try
+        try:
             await self.round_trip()
+        except Unavailable:  # it was worth a try; what it did not take would keep us here for ever
+            self._abort()
         self._shut = True
-        await self.close()
+        with suppress(OSError):
+            await self.close()
         self._tell(self._hooks_lost)
 
     def check_open(self) -> None:
@@ -217,14 +238,13 @@ class Connection(Client):
 
     async def ask(self, message: Outgoing, seconds_max: float) -> Heard:
         """See `bus.Bus.ask`."""
+        check_size(message, self.max_payload)
         try:
             reply = await self._requested(
                 message.subject, message.body, seconds_max, dict(message.headers)
             )
         except nats_errors.NoRespondersError as error:
             raise Unavailable(f"nobody answers on {message.subject!r}") from error
-        except nats_errors.MaxPayloadError as error:
-            raise too_large(len(message.body), message.subject, self.max_payload) from error
         except nats_errors.Error as error:
             raise Unavailable(
                 f"no answer on {message.subject!r} within {seconds_max:g} seconds"
@@ -257,13 +277,14 @@ class Connection(Client):
     ) -> None:
         # The library would parse the headers, build an object and wake a task for each message.
         sink = self._sinks.get(sid)
-        if sink is None:
-            await super()._process_msg(sid, subject, reply, data, headers)
-            return
         try:
-            sink(subject, reply, data, headers)
+            if sink is None:
+                await super()._process_msg(sid, subject, reply, data, headers)
+            else:
+                sink(subject, reply, data, headers)
         except Exception as error:  # noqa: BLE001  # it would end the reading loop without a word
-            log(_logger, "error", "bus.sink_failed", subject=subject.decode(), reason=repr(error))
+            name = subject.decode("utf-8", "replace")
+            log(_logger, "error", "bus.sink_failed", subject=name, reason=repr(error))
 
     async def _process_err(self, err_msg: str) -> None:
         # The library closes the connection for good on most errors; this one never gives up.
@@ -277,7 +298,39 @@ class Connection(Client):
     async def _process_op_err(self, e: Exception) -> None:
         self._failure = str(e) or repr(e)
         self._note_loss()
+        self._abort()
         await super()._process_op_err(e)
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        self._abort()  # what is left of an attempt that failed halfway
+        for task in (self._reading_task, self._ping_interval_task, self._flusher_task):
+            if task is not None:
+                task.cancel()
+        await super()._connect_to_server(s)
+
+    async def _process_connect_init(self) -> None:
+        try:
+            await super()._process_connect_init()
+        except (ValueError, LookupError) as error:  # or it would never try again
+            raise nats_errors.Error(f"no NATS server speaks there: {error}") from error
+
+    def _abort(self) -> None:
+        """Give the socket up at once: a close waits until the other side has taken everything."""
+        writer = getattr(self._transport, "_io_writer", None)
+        if isinstance(writer, asyncio.StreamWriter):
+            writer.transport.abort()
+
+    def _refusal(self, error: Exception) -> Unavailable | SettingsError:
+        reason = self._failure or str(error) or "no answer in time"
+        if _UNAUTHORIZED in reason.lower():
+            return SettingsError(
+                f"the NATS server at {self.address} refuses us ({reason}): "
+                "set user and password, or token, in DALSEGNO_NATS_URL"
+            )
+        return Unavailable(
+            f"no NATS server answers at {self.address} ({reason}): "
+            "start one, or set DALSEGNO_NATS_URL"
+        )
 
     async def _process_pong(self) -> None:
         # The library fails, and its reading loop ends, if whoever sent the PING has given up.

@@ -26,11 +26,21 @@ async def send(wire: Wire, message: Outgoing, reply: str = "") -> None:
     Raises:
         PublishFailed: It is larger than the server takes.
     """
-    frame = publish_frame(message.subject, message.body, message.headers, reply)
-    if len(frame) > wire.body_bytes_max:  # the server would end the connection
-        raise too_large(len(frame), message.subject, wire.body_bytes_max)
-    wire.send(frame)
+    check_size(message, wire.body_bytes_max)
+    wire.send(publish_frame(message.subject, message.body, message.headers, reply))
     await wire.relieve()
+
+
+def check_size(message: Outgoing, limit: int) -> None:
+    """Do nothing, unless the server would end the connection over this message.
+
+    Raises:
+        PublishFailed: It is larger than `limit`, its headers included.
+    """
+    if len(message.body) > limit // 2:  # only then are the headers worth counting
+        size = len(publish_frame(message.subject, message.body, message.headers))
+        if size > limit:
+            raise too_large(size, message.subject, limit)
 
 
 def too_large(size: int, subject: str, limit: int) -> PublishFailed:
@@ -97,10 +107,21 @@ class Mailbox:
     def _take(self, subject: bytes, reply: bytes, body: bytes, raw: bytes | None) -> None:
         if len(self._items) >= HEARD_MAX:
             if not self._overrun:
-                log(_logger, "warning", "bus.listener_overrun", subject=subject.decode())
+                log(
+                    _logger,
+                    "warning",
+                    "bus.listener_overrun",
+                    subject=subject.decode("utf-8", "replace"),
+                )
             self._overrun = True
             return
         self._overrun = False
-        heard = NatsHeard(self._wire, subject.decode(), reply.decode(), body, read_headers(raw))
+        heard = NatsHeard(
+            self._wire,
+            subject.decode("utf-8", "replace"),
+            reply.decode("utf-8", "replace"),
+            body,
+            read_headers(raw),
+        )
         self._items.append(heard)
         self._bell.set()

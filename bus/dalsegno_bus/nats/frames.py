@@ -37,6 +37,8 @@ class Patience:
     """For the server to confirm what is stored, a lost connection included."""
     silence_seconds: float = 12.0
     """For a consumer that owes us something to give a sign (it does so every 5 seconds)."""
+    ping_seconds: float = 2.0
+    """Between two signs of life that we ask a server for; the third without any ends it."""
 
 
 class ApiFault(BusError):

@@ -8,15 +8,12 @@ So a pull cannot die quietly: whoever waits for a batch is the one who mends wha
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from logging import getLogger
 from typing import Final
 
-import orjson
-
-from dalsegno_bus.bus import Headers
 from dalsegno_bus.errors import BusError, SettingsError, Unavailable, UsageError
 from dalsegno_bus.logs import log
+from dalsegno_bus.nats.delivery import NatsDelivery, is_acknowledged_at
 from dalsegno_bus.nats.frames import (
     DELETION_SECONDS,
     STATUS_HEARTBEAT,
@@ -38,91 +35,8 @@ HEARTBEAT_SECONDS: Final = 5.0
 HAND_BACK_SECONDS_MAX: Final = 2.0
 _MEND_SECONDS_MIN: Final = 0.05
 _MEND_SECONDS_MAX: Final = 2.0
-_TOKENS_WITH_DOMAIN: Final = 11
-_ACK: Final = b"+ACK"
-_NAK: Final = b"-NAK"
-_TERM: Final = b"+TERM"
-_IN_PROGRESS: Final = b"+WPI"
-_START_OF_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _logger = getLogger(__name__)
-
-
-class NatsDelivery:
-    """A message from a stream; what its reply subject and headers say is read only when asked."""
-
-    __slots__ = ("_headers", "_raw", "_reply", "_source", "_tokens", "body", "subject")
-
-    def __init__(
-        self, source: "Source", subject: str, reply: bytes, body: bytes, raw: bytes | None
-    ) -> None:
-        self.subject = subject
-        self.body = body
-        self._source = source
-        self._reply = reply
-        self._raw = raw
-        self._headers: Headers | None = None
-        self._tokens: list[bytes] | None = None
-
-    @property
-    def headers(self) -> Headers:
-        if self._headers is None:
-            self._headers = read_headers(self._raw)
-        return self._headers
-
-    @property
-    def deliveries(self) -> int:
-        return int(self._token(1))
-
-    @property
-    def sequence(self) -> int:
-        return int(self._token(2))
-
-    @property
-    def stored_at(self) -> datetime:
-        return _START_OF_TIME + timedelta(microseconds=int(self._token(4)) // 1000)
-
-    @property
-    def left(self) -> int:
-        """How many messages the consumer had yet to deliver after this one."""
-        return int(self._token(5))
-
-    @property
-    def consumer_name(self) -> str:
-        """Which consumer delivered it."""
-        return self._token(0).decode()
-
-    @property
-    def source(self) -> "Source":
-        """Where it came from."""
-        return self._source
-
-    async def ack(self) -> None:
-        self._source.say(self._reply, _ACK)
-
-    async def retry(self, *, delay_seconds: float) -> None:
-        if delay_seconds <= 0:
-            raise UsageError(f"delay_seconds must be more than 0, not {delay_seconds!r}")
-        delay = orjson.dumps({"delay": nanoseconds(delay_seconds)})
-        self._source.say(self._reply, b"%b %b" % (_NAK, delay))
-
-    async def extend(self) -> None:
-        self._source.say(self._reply, _IN_PROGRESS)
-
-    async def drop(self) -> None:
-        self._source.say(self._reply, _TERM)
-
-    def hand_back(self) -> None:
-        """Let another reader have it now: it was never handed out here."""
-        self._source.say(self._reply, _NAK)
-
-    def _token(self, index: int) -> bytes:
-        # $JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<n>.<time>.<left>, or the same with
-        # <domain>.<account> before the stream and perhaps a random token at the end
-        if self._tokens is None:
-            tokens = self._reply.split(b".")
-            self._tokens = tokens[3:] if len(tokens) < _TOKENS_WITH_DOMAIN else tokens[5:]
-        return self._tokens[index]
 
 
 class Source:
@@ -160,13 +74,14 @@ class Source:
 
         def sink(subject: bytes, reply: bytes, body: bytes, raw: bytes | None) -> None:
             self._heard = True
-            if reply:
+            if is_acknowledged_at(reply):
                 self._asked -= 1
                 self.held += 1
-                take(NatsDelivery(self, subject.decode(), reply, body, raw))
-            else:
-                self._on_status(raw)
+                take(NatsDelivery(self, subject.decode("utf-8", "replace"), reply, body, raw))
+            elif not reply and (status := status_of(raw)):
+                self._on_status(status, raw)
                 notice()
+            # anything else is no server's: somebody found out where we listen
 
         self._subscribed = await self._wire.hear(self._inbox, sink)
 
@@ -227,12 +142,11 @@ class Source:
         """Answer a delivery. A lost answer means one more delivery."""
         self._wire.send(b"PUB %b %d\r\n%b\r\n" % (reply, len(body), body))
 
-    def _on_status(self, raw: bytes | None) -> None:
-        status = status_of(raw)
+    def _on_status(self, status: int, raw: bytes | None) -> None:
         if status == STATUS_HEARTBEAT:
             return
         pending = read_headers(raw).get("Nats-Pending-Messages", "")
-        if pending.isdigit():
+        if pending.isdecimal():
             self._asked = max(0, self._asked - int(pending))  # a request came to its end
         else:
             self.broken = True  # consumer or stream deleted, server shutting down, no such consumer

@@ -12,7 +12,7 @@ import orjson
 
 from dalsegno_bus.bus import Outgoing
 from dalsegno_bus.errors import PublishFailed, SettingsError, Unavailable
-from dalsegno_bus.nats.core import too_large
+from dalsegno_bus.nats.core import check_size
 from dalsegno_bus.nats.frames import Answer, ApiFault, Patience, Wire, publish_frame
 from dalsegno_bus.topology import Consumer, Stream, Topology
 
@@ -26,11 +26,12 @@ _API: Final = "$JS.API"
 _NANOSECONDS: Final = 1_000_000_000
 _STREAM_DIFFERS: Final = 10058
 _CONSUMER_MISSING: Final = 10014
-_WRONG_REVISION: Final = 10071
+_CONSUMER_NOT_STORED: Final = 10012
+_WRONG_REVISION: Final = frozenset({10071, 10164})
 _STORE_FAILED: Final = 10077
 """Several reasons share this number: only the text tells a taken subject from a full stream."""
-_TRANSIENT: Final = frozenset({10008, 10009, 10023, 10047, 10118, 10119})
-"""No leader yet, no space now, offline: things that pass."""
+_TRANSIENT: Final = frozenset({10008, 10009, 10023, 10039, 10047, 10076, 10118, 10119})
+"""No leader yet, no space now, offline, starting or ending: things that pass."""
 _SUBJECT_TAKEN: Final = "maximum messages per subject exceeded"
 
 
@@ -135,11 +136,16 @@ class Provisioner:
     async def consumer(self, stream: str, config: dict[str, Any]) -> Answer:
         """Make sure that one consumer exists; return what the server says of it."""
         name: str = config["name"]
-        body = orjson.dumps({"stream_name": stream, "config": config, "action": ""})
-        try:
-            return await self._wire.call(f"{_API}.CONSUMER.CREATE.{stream}.{name}", body)
-        except ApiFault as fault:
-            raise _refused(f"consumer {name} of stream {stream}", fault) from fault
+        # Where its old files are damaged, the server neither reads nor removes them; in memory it
+        # works as well, and what that forgets with the server is delivered once more.
+        for more in ({}, {"mem_storage": True}):
+            body = orjson.dumps({"stream_name": stream, "config": config | more, "action": ""})
+            try:
+                return await self._wire.call(f"{_API}.CONSUMER.CREATE.{stream}.{name}", body)
+            except ApiFault as fault:
+                if more or fault.err_code != _CONSUMER_NOT_STORED:
+                    raise _refused(f"consumer {name} of stream {stream}", fault) from fault
+        raise AssertionError("it was made, or was not")
 
     async def renew(self, stream: str, config: dict[str, Any]) -> None:
         """Make one consumer anew: it forgets what it has handed out."""
@@ -177,7 +183,7 @@ class Publisher:
         """
         answers: list[bytes] = []
         for message in messages:
-            self._check_size(message)
+            check_size(message, self._wire.body_bytes_max)
         for start in range(0, len(messages), IN_FLIGHT_MAX):
             answers += await self._confirm(messages[start : start + IN_FLIGHT_MAX])
         return answers
@@ -224,13 +230,6 @@ class Publisher:
             "were confirmed: publish again, with the same ids"
         )
 
-    def _check_size(self, message: Outgoing) -> None:
-        limit = self._wire.body_bytes_max
-        if len(message.body) > limit // 2:  # only then are the headers worth counting
-            size = len(publish_frame(message.subject, message.body, message.headers))
-            if size > limit:
-                raise too_large(size, message.subject, limit)
-
 
 class _Batch:
     __slots__ = ("answers", "done", "left")
@@ -260,13 +259,19 @@ def sequence_of(answer: bytes) -> int | None:
     Raises:
         PublishFailed: It failed for another reason.
     """
-    said = orjson.loads(answer)
-    error = said.get("error")
-    if error is None:
-        return int(said["seq"])
-    if error.get("err_code") == _STORE_FAILED and error.get("description") == _SUBJECT_TAKEN:
+    try:
+        said = orjson.loads(answer)
+        error = said.get("error")
+        if error is None:
+            return int(said["seq"])
+        code = error.get("err_code")
+    except (ValueError, LookupError, TypeError, AttributeError) as fault:
+        raise PublishFailed(
+            f"somebody who is no stream answered {answer[:80]!r}: publish again, with the same id"
+        ) from fault
+    if code == _STORE_FAILED and error.get("description") == _SUBJECT_TAKEN:
         return None
-    if error.get("err_code") == _WRONG_REVISION:
+    if code in _WRONG_REVISION:
         return None
     raise PublishFailed(
         f"the stream refused a message: {error.get('description')}; "

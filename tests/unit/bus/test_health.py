@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from dalsegno_bus.errors import SettingsError
 from dalsegno_bus.health import REQUEST_BYTES_MAX, check, main, serve_health
 
 SECONDS_MAX = 20.0
@@ -61,6 +62,13 @@ async def test_other_requests_do_no_harm(request_bytes: bytes, status: int) -> N
     async with serve_health(0, list, host="127.0.0.1") as port:
         assert (await get(port, request_bytes))[0] == status
         assert (await get(port, b"HEAD /healthz HTTP/1.1\r\n\r\n")) == (200, b"")
+
+
+async def test_a_port_that_is_in_use_is_told_with_the_variable_to_change() -> None:
+    async with serve_health(0, list, host="127.0.0.1") as port:
+        with pytest.raises(SettingsError, match=f"DALSEGNO_HEALTH_PORT: port {port} cannot be"):
+            async with serve_health(port, list, host="127.0.0.1"):
+                pass
 
 
 async def test_the_check_fails_when_nobody_answers() -> None:

@@ -43,7 +43,7 @@ def test_a_line_for_people_is_text(capsys: pytest.CaptureFixture[str]) -> None:
     setup_logging("text", "INFO", "cli")
     log(logger, "info", "task.done", run_id=RUN_ID, reason="all is well", empty="")
     line = capsys.readouterr().err
-    assert line.endswith(f"info    task.done run_id={RUN_ID} reason='all is well' empty=''\n")
+    assert line.endswith(f"info    cli task.done run_id={RUN_ID} reason='all is well' empty=''\n")
 
 
 def test_what_is_no_terminal_gets_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,3 +79,35 @@ def test_a_value_that_is_no_json_is_shown_as_text(capsys: pytest.CaptureFixture[
     line = orjson.loads(capsys.readouterr().err)
     assert line["what"] == {"1": str({RUN_ID})}
     assert line["error"] == "y"
+
+
+def test_both_kinds_of_lines_have_the_same_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    fields = {"run_id": RUN_ID, "task_id": "sum", "attempt": 2, "reason": "gone"}
+    lines: list[str] = []
+    for log_format in ("json", "text"):
+        setup_logging(log_format, "INFO", "orchestrator")
+        log(logger, "error", "task.lost", **fields)
+        lines.append(capsys.readouterr().err)
+    as_json = orjson.loads(lines[0])
+    _, level, service, event, *rest = lines[1].split()
+    assert [as_json[name] for name in ("level", "service", "event")] == [level, service, event]
+    assert rest == [f"{name}={as_json[name]}" for name in fields]
+
+
+def test_a_terminal_is_not_steered_and_a_line_stays_one(capsys: pytest.CaptureFixture[str]) -> None:
+    setup_logging("text", "INFO", "cli")
+    log(logger, "info", "x", reason="\x1b[2Jgone")
+    logging.getLogger("library").info("one\ntwo\x1b[2J, größer")
+    shown = capsys.readouterr().err
+    assert "\x1b" not in shown
+    assert shown.count("\n") == 2
+    assert "größer" in shown
+
+
+def test_a_terminal_gets_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    setup_logging("auto", "INFO", "cli")
+    log(logger, "info", "x")
+    assert capsys.readouterr().err.endswith("info    cli x\n")
