@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dalsegno_bus.errors import Unavailable
-from dalsegno_bus.ids import LIMITS, RunId, StreamId, schedule_id
+from dalsegno_bus.ids import ENTROPY, LIMITS, RunId, StreamId, schedule_id
 from dalsegno_bus.messages import (
     Accepted,
     CancelRun,
@@ -79,7 +79,7 @@ class Decisions:
         self._runs = runs
         self._waits = waits
         self._schedules = runs.schedules
-        self._chance = random.Random()  # noqa: S311 - spreads retries
+        self._chance = random.Random(ENTROPY.get().bits(64))  # noqa: S311 - spreads retries
 
     def take(self, work: Work, batch: Batch) -> None:
         """Decide on everything in `work`; what follows is in `batch` and in the runs in memory.

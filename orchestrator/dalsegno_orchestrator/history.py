@@ -24,6 +24,19 @@ DIGEST_BYTES: Final = 16
 """Digests in the chain are SHA-256 cut to 128 bits: still out of reach to forge."""
 
 
+class UnreadableEvent(StoreError):
+    """An event is there, and its bytes are not understood here: upgrade, or look what wrote it."""
+
+    code = "store.unreadable"
+
+    def __init__(self, reason: str, at: tuple[UUID, int, str, int]) -> None:
+        super().__init__(reason, at)
+        self.stream_id, self.version, self.kind, self.position = at
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """One event of the history, and where it lies.
@@ -100,13 +113,16 @@ def unseal(stream_id: UUID, version: int, kind: str, state: bytes, position: int
     """The event in these bytes.
 
     Raises:
-        StoreError: The kind is not known here (a newer version wrote it?) or the bytes do not fit.
+        UnreadableEvent: The kind is not known here (a newer version wrote it?) or the bytes do
+            not fit.
     """
+    place = (stream_id, version, kind, position)
     event_type = EVENT_TYPES.get(kind)
     if event_type is None:
-        raise StoreError(
+        raise UnreadableEvent(
             f"event {version} of {stream_id} is of the unknown kind {kind!r}: "
-            "was it written by a newer Dalsegno? Upgrade this service"
+            "was it written by a newer Dalsegno? Upgrade this service",
+            place,
         )
     try:
         stored: dict[str, Any] = orjson.loads(state)
@@ -122,8 +138,8 @@ def unseal(stream_id: UUID, version: int, kind: str, state: bytes, position: int
             position=position,
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"event {version} of {stream_id} ({kind}) cannot be read: {error}"
+        raise UnreadableEvent(
+            f"event {version} of {stream_id} ({kind}) cannot be read: {error}", place
         ) from error
 
 

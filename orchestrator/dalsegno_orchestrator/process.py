@@ -2,27 +2,20 @@
 
 import asyncio
 import contextlib
-import logging
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Final
 
 from dalsegno_bus.clock import utc_now
-from dalsegno_bus.errors import Unavailable
 from dalsegno_bus.health import serve_health
-from dalsegno_bus.logs import log, setup_logging
-from dalsegno_bus.nats import connect
+from dalsegno_bus.logs import setup_logging
+from dalsegno_bus.nats import NatsBus, connect
+from dalsegno_bus.waiting import patiently
 from dalsegno_orchestrator.service import Orchestrator
 from dalsegno_orchestrator.settings import OrchestratorSettings
 from dalsegno_orchestrator.store import Store
 
-_logger = logging.getLogger("dalsegno.orchestrator")
-
-PAUSE_SECONDS_MIN: Final = 0.1
-PAUSE_SECONDS_MAX: Final = 5.0
-SAY_AGAIN_SECONDS: Final = 30.0
-
-ResultT = TypeVar("ResultT")
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 async def run_orchestrator(settings: OrchestratorSettings) -> None:
@@ -32,72 +25,70 @@ async def run_orchestrator(settings: OrchestratorSettings) -> None:
         SettingsError: A setting is wrong.
     """
     setup_logging(settings.log_format, settings.log_level, "orchestrator")
-    told_to_stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told_to_stop.set)
-    async with contextlib.AsyncExitStack() as stack:
-        problems: list[str] = ["not yet connected"]
-        counts: dict[str, int] = {}
-        health = _Health(problems=lambda: problems, counts=lambda: counts)
-        await stack.enter_async_context(_served(settings.health_port, health))
+    health = _Health()
+    async with health.served(settings.health_port):
         store = Store(settings.store_url, namespace=settings.namespace)
-        stack.callback(store.close)
-
-        async def prepare() -> None:
-            await asyncio.to_thread(store.ensure_schema)
-
-        if not await _patiently(prepare, told_to_stop, problems):
-            return
-        buses = await _patiently(
-            lambda: connect(settings.nats_url, name="orchestrator"), told_to_stop, problems
-        )
-        if not buses:
-            return
-        stack.push_async_callback(buses[0].close)
-        orchestrator = Orchestrator(settings, buses[0], store, now=utc_now)
-        health.problems, health.counts = orchestrator.problems, orchestrator.counts
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, orchestrator.stop)
-        if not told_to_stop.is_set():
-            await orchestrator.run()
-
-
-async def _patiently(
-    attempt: Callable[[], Awaitable[ResultT]], stop: asyncio.Event, problems: list[str]
-) -> list[ResultT]:
-    """What `attempt` gives, once it does; nothing if we are told to stop before."""
-    pause, said_at = PAUSE_SECONDS_MIN, float("-inf")
-    loop = asyncio.get_running_loop()
-    while not stop.is_set():
         try:
-            return [await attempt()]
-        except Unavailable as error:
-            problems[:] = [str(error)]
-            if loop.time() - said_at >= SAY_AGAIN_SECONDS:
-                said_at = loop.time()
-                log(_logger, "warning", "waits_to_begin", reason=str(error))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause):
-                await stop.wait()
-        pause = min(2 * pause, PAUSE_SECONDS_MAX)
-    return []
+            bus = await _until_told_to_stop(_reach(settings, store, health))
+            if bus is not None:
+                await _work(settings, bus, store, health)
+        finally:
+            store.close()
+
+
+async def _reach(settings: OrchestratorSettings, store: Store, health: "_Health") -> NatsBus:
+    """A connection, as soon as there are a server and a store."""
+
+    async def prepare() -> None:
+        await asyncio.to_thread(store.ensure_schema)
+
+    await patiently("the event store", prepare, on_fault=health.waits)
+    return await patiently(
+        "nats", lambda: connect(settings.nats_url, name="orchestrator"), on_fault=health.waits
+    )
+
+
+async def _work(
+    settings: OrchestratorSettings, bus: NatsBus, store: Store, health: "_Health"
+) -> None:
+    try:
+        orchestrator = Orchestrator(settings, bus, store, now=utc_now)
+        health.problems, health.counts = orchestrator.problems, orchestrator.counts
+        loop = asyncio.get_running_loop()
+        for number in _STOPS:
+            loop.add_signal_handler(number, orchestrator.stop)
+        await orchestrator.run()
+    finally:
+        await bus.close()
+
+
+async def _until_told_to_stop(reaching: Coroutine[None, None, NatsBus]) -> NatsBus | None:
+    """What comes of it; None: a signal came first."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(reaching)
+        for number in _STOPS:
+            loop.add_signal_handler(number, task.cancel)
+    return None if task.cancelled() else task.result()
 
 
 class _Health:
     """Answers for whoever can: the process first, the orchestrator once there is one."""
 
-    def __init__(
-        self, *, problems: Callable[[], list[str]], counts: Callable[[], dict[str, int]]
-    ) -> None:
-        self.problems = problems
-        self.counts = counts
+    def __init__(self) -> None:
+        self._reason = "not yet connected"
+        self.problems: Callable[[], list[str]] = lambda: [self._reason]
+        self.counts: Callable[[], dict[str, int]] = dict
 
+    def waits(self, reason: str) -> None:
+        """This is not there yet."""
+        self._reason = reason
 
-@contextlib.asynccontextmanager
-async def _served(port: int | None, health: _Health) -> AsyncGenerator[None]:
-    if port is None:
-        yield
-        return
-    async with serve_health(port, lambda: health.problems(), counts=lambda: health.counts()):
-        yield
+    @contextlib.asynccontextmanager
+    async def served(self, port: int | None) -> AsyncGenerator[None]:
+        """Answer on this port, if there is to be one, until the block ends."""
+        if port is None:
+            yield
+            return
+        async with serve_health(port, lambda: self.problems(), counts=lambda: self.counts()):
+            yield

@@ -21,6 +21,7 @@ from dalsegno_bus.errors import BusError, DecodeFailed, SettingsError, Unavailab
 from dalsegno_bus.logs import log
 from dalsegno_bus.messages import AskWanted, Wanted
 from dalsegno_bus.topology import Consumer, Topology, inbox, inbox_consumer, tasks, topology_of
+from dalsegno_bus.waiting import patiently
 from dalsegno_orchestrator.directory.agents import Directory
 from dalsegno_orchestrator.leases.errors import LeaseLost
 from dalsegno_orchestrator.leases.leases import Leases
@@ -43,8 +44,6 @@ STOP_SECONDS_MAX: Final = 5.0
 """How long a batch in hand may take when told to stop, while a server is away."""
 SETTLE_SECONDS: Final = 0.3
 """How long what waits in the inbox has to come in, before anything is sent again."""
-PAUSE_SECONDS_MIN: Final = 0.1
-PAUSE_SECONDS_MAX: Final = 5.0
 LOOK_SECONDS: Final = 1.0
 """How often the presence of agents is looked at."""
 
@@ -121,7 +120,11 @@ class Orchestrator:
 
     async def run(self) -> None:
         """Take over what is open in the partitions it gets, and work until told to stop."""
-        await self._begin()
+        try:
+            async with asyncio.timeout(None) as self._patience:
+                await patiently("nats and the event store", self._begin)
+        except TimeoutError:  # told to stop while they were away
+            return
         async with asyncio.TaskGroup() as group:
             loops = [group.create_task(self._watch_agents())]
             try:
@@ -152,11 +155,9 @@ class Orchestrator:
         """Why it is not ready; empty if it is."""
         if not self.is_ready:
             return ["not yet working, or stopping"]
-        problem = self.leases.problem()
-        if problem is not None:
-            return [problem]
         trouble = self._store.trouble
-        return [] if trouble is None else [f"waits for the event store: {trouble}"]
+        away = None if trouble is None else f"waits for the event store: {trouble}"
+        return [problem for problem in (self.leases.problem(), away) if problem is not None]
 
     def counts(self) -> dict[str, int]:
         """What was counted since the start, and what is under way."""
@@ -185,22 +186,9 @@ class Orchestrator:
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def _begin(self) -> None:
-        """Have the streams made and the newest of the history read, however long that takes."""
-        pause, told = PAUSE_SECONDS_MIN, ""
-        while not self._stopping.is_set():
-            try:
-                await self._bus.provision(topology_of(self._subjects))
-                await self.recovery.recall()
-            except (BusError, Unavailable) as error:
-                if str(error) != told:
-                    told = str(error)
-                    log(_logger, "warning", "waits_to_begin", reason=told)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await self._stopping.wait()
-                pause = min(2 * pause, PAUSE_SECONDS_MAX)
-            else:
-                return
+        """Have the streams made, and the newest of the history read."""
+        await self._bus.provision(topology_of(self._subjects))
+        await self.recovery.recall()
 
     async def _turn(self) -> None:
         """Do what is there to do now; wait for something if there is nothing."""

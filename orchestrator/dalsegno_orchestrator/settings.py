@@ -19,9 +19,9 @@ def process_name() -> str:
 class OrchestratorSettings(BusSettings):
     """Settings of one orchestrator process."""
 
-    orchestrator_name: Annotated[
-        str, Field(default_factory=process_name, pattern=r"^[a-zA-Z0-9_-]{1,64}$")
-    ]
+    orchestrator_name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")] = Field(
+        default_factory=process_name
+    )
     """Tells it from others that share the partitions; host and process unless set. A process with
     the name of one that died takes over at once what that one owned."""
     lease_seconds: Annotated[int, Field(ge=1, le=60)] = 3

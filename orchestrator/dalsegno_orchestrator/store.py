@@ -6,9 +6,10 @@ appended to first changes nothing and raises `VersionConflict`; taking more of a
 allows changes nothing and raises `LimitsExceeded`. Methods block: call them from a thread where
 that matters.
 
-SQLite runs with a write-ahead log and `synchronous=FULL`: a commit has reached the disk. On
-PostgreSQL, appends take a table lock, so that positions become visible in order and a reader which
-tails the table misses none (the library's own reasoning, in its `_lock_table`).
+Whatever a driver raises ends as one of our errors. `trouble` says what is wrong with the database,
+and so does the log; whoever calls waits and tries again. On PostgreSQL, appends take a table lock,
+so that positions become visible in order and a reader which tails the table misses none (the
+library's own reasoning, in its `_lock_table`).
 """
 
 from collections.abc import Generator, Sequence
@@ -20,6 +21,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import (
     ApplicationRecorder,
+    ConnectionPoolClosedError,
     IntegrityError,
     Mapper,
     Notification,
@@ -29,12 +31,15 @@ from eventsourcing.persistence import (
 
 from dalsegno_bus.errors import SettingsError, Unavailable, VersionConflict
 from dalsegno_orchestrator.history import Recorded, Sealed, unseal
-from dalsegno_orchestrator.storage import sqlite
+from dalsegno_orchestrator.storage import memory, sqlite
+from dalsegno_orchestrator.storage.answering import Answering
 from dalsegno_orchestrator.storage.open_runs import OpenRun
 from dalsegno_orchestrator.storage.permits import PermitChange, PermitRow
 
 CLOSE_SECONDS_MAX: Final = 10.0
 """How long closing waits for what is under way; a connection closed in use ends the process."""
+
+_TAKEN: Final = frozenset(("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"))
 
 
 class _Recorder(Protocol):
@@ -56,12 +61,13 @@ class Store:
     """Appends to, reads and follows the history of a namespace.
 
     Args:
-        url: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:word@host/name`.
+        url: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:word@host/name`;
+            `memory:name` is gone with the last that has it open: for simulations.
         namespace: Prefix of the tables.
 
     Raises:
-        SettingsError: The URL is of another kind.
-        Unavailable: The database cannot be reached.
+        SettingsError: The URL is of another kind. Whether anybody is there shows with the first
+            call.
     """
 
     def __init__(self, url: str, *, namespace: str) -> None:
@@ -73,8 +79,9 @@ class Store:
         elif scheme in {"postgresql", "postgres"}:
             from dalsegno_orchestrator.storage import postgres  # an image may have no driver
 
-            with _errors(url):
-                self._recorder = postgres.open_recorder(url, table)
+            self._recorder = postgres.open_recorder(url, table)
+        elif scheme == "memory":
+            self._recorder = memory.open_recorder(url, table)
         else:
             raise SettingsError(
                 f"DALSEGNO_STORE_URL={url!r}: use sqlite:///file.db or postgresql://…"
@@ -82,14 +89,25 @@ class Store:
         self._mapper = HistoryMapper()
         self._in_use = 0
         self._idle = Condition()
-        self.is_local = scheme == "sqlite"
-        """A commit is a matter of this machine's disk: no network to wait for."""
+        self._answering = Answering()
+        self._is_file = scheme in {"sqlite", "memory"}
+
+    @property
+    def is_local(self) -> bool:
+        """A commit is a matter of this machine's disk, and it answers: nothing to wait for."""
+        return self._is_file and self._answering.trouble is None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be stored or read now, for people; None: the last call was answered."""
+        return self._answering.trouble
 
     def ensure_schema(self) -> None:
         """Create what is missing; any number of processes may do so at once.
 
         Raises:
-            Unavailable: The database cannot be reached.
+            Unavailable: The database cannot be reached, or takes no writes: call it again.
+            SettingsError: A newer Dalsegno made the tables. So says every other call, too.
         """
         with self._using():
             cast("_Recorder", self._recorder).ensure_schema()
@@ -172,7 +190,7 @@ class Store:
         with self._idle:
             self._in_use += 1
         try:
-            with _errors(self.url):
+            with self._answering.call(), _errors(self.url):
                 yield
         finally:
             with self._idle:
@@ -207,14 +225,21 @@ def _errors(url: str) -> Generator[None]:
     """Turn the library's errors into ours."""
     try:
         yield
-    except IntegrityError as error:
-        raise VersionConflict(f"somebody else appended first: {error}") from error
-    except PersistenceError as error:
+    except (PersistenceError, ConnectionPoolClosedError) as error:
+        if isinstance(error, IntegrityError) and _is_taken(error.__cause__):
+            raise VersionConflict(f"somebody else appended first: {error}") from error
         shown = _without_password(url)
         raise Unavailable(
-            f"the event store {shown} does not answer ({error}); is the database running, and is "
-            "DALSEGNO_STORE_URL right?"
+            f"the event store {shown} cannot do what it should ({error}); is the database running, "
+            "is there room, may it be written, and is DALSEGNO_STORE_URL right?"
         ) from error
+
+
+def _is_taken(cause: BaseException | None) -> bool:
+    """Whether somebody else wrote that row first; any other constraint would refuse for ever."""
+    sqlstate: object = getattr(cause, "sqlstate", None)
+    name: object = getattr(cause, "sqlite_errorname", None)
+    return (sqlstate is None and name is None) or sqlstate == "23505" or name in _TAKEN
 
 
 def _without_password(url: str) -> str:

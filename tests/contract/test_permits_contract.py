@@ -58,10 +58,12 @@ def takes(
 TWO = Cap(limit=LIMIT, concurrency=2)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, namespace: str) -> Iterator[Store]:
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/store.db"
+    elif request.param == "memory":
+        url = "memory:contract"
     else:
         url = request.getfixturevalue("postgres_url")
     opened = Store(url, namespace=namespace)

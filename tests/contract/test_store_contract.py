@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid5
@@ -11,10 +12,13 @@ import pytest
 from dalsegno_bus.errors import SettingsError, StoreError, Unavailable, VersionConflict
 from dalsegno_orchestrator.history import NO_DIGEST, Sealed, seal, unseal
 from dalsegno_orchestrator.storage.open_runs import OpenRun
+from dalsegno_orchestrator.storage.permits import PermitChange, PermitRow
 from dalsegno_orchestrator.store import Store
 from dalsegno_orchestrator.workflow.events import RunStarted, TaskCompleted, TaskSkipped
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+ROWS = 70_000
+"""More than a database takes as parameters of one statement."""
 ROOT = UUID("5d0f1d3a-6f0c-5b8e-9a36-0d1f6c5be00f")
 
 
@@ -34,10 +38,12 @@ def events(name: str, count: int, *, first: int = 1, previous: bytes = NO_DIGEST
     return sealed
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, namespace: str) -> Iterator[Store]:
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/store.db"
+    elif request.param == "memory":
+        url = "memory:contract"
     else:
         url = request.getfixturevalue("postgres_url")
     opened = Store(url, namespace=namespace)
@@ -180,6 +186,86 @@ def test_a_tailing_reader_misses_no_event_of_many_writers(store: Store) -> None:
     )
 
 
+@pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
+def test_an_append_of_seventy_thousand_rows_of_each_kind_goes_through(store: Store) -> None:
+    many = [OpenRun(run_id=stream(f"r{n}"), partition=1, due_at=None) for n in range(ROWS)]
+    taken = [
+        PermitRow(
+            limit=f"l{n}", run_id=run.run_id, task_id="t", attempt=1, amount=1.0, taken_at=0.0
+        )
+        for n, run in enumerate(many)
+    ]
+    one = events("a", 1)[0]
+    store.append(
+        [replace(one, version=version) for version in range(1, ROWS + 1)],
+        opened=many,
+        permits=PermitChange(taken=taken),
+    )
+    assert store.newest_position() >= ROWS
+    assert len(store.permits([row.limit for row in taken])) == ROWS
+    store.append([], closed=[run.run_id for run in many[1:]])
+    assert store.open_runs([1]) == many[:1]
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_tables_of_a_newer_version_are_left_alone(
+    database: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if database == "sqlite":
+        url = f"sqlite:///{tmp_path}/store.db"
+    else:
+        url = request.getfixturevalue("postgres_url")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"dalsegno_orchestrator.storage.{database}.SCHEMA_VERSION", 2)
+        patch.setattr("dalsegno_orchestrator.storage.schema.SCHEMA_VERSION", 2)
+        newer = Store(url, namespace=namespace)
+        newer.ensure_schema()
+        newer.append(events("a", 1))
+        newer.close()
+    older = Store(url, namespace=namespace)
+    for call in (
+        older.ensure_schema,
+        lambda: older.append(events("a", 1, first=2)),
+        lambda: older.read(stream("a")),
+        older.newest_position,
+    ):
+        with pytest.raises(SettingsError, match="schema 2, made by a newer Dalsegno"):
+            call()
+    older.close()
+
+
+def test_trouble_is_said_once_and_again_after_a_while_and_when_it_is_over(
+    tmp_path: Path,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "dalsegno.store")
+    folder = tmp_path / "away"
+    store = Store(f"sqlite:///{folder}/store.db", namespace=namespace)
+    folder.rmdir()
+
+    def fail() -> None:
+        with pytest.raises(Unavailable):
+            store.ensure_schema()
+
+    fail()
+    fail()
+    assert caplog.messages == ["store_away"]
+    monkeypatch.setattr("dalsegno_orchestrator.storage.answering.SAY_AGAIN_SECONDS", 0.0)
+    fail()
+    assert caplog.messages == ["store_away"] * 2
+    folder.mkdir()
+    store.ensure_schema()
+    store.ensure_schema()
+    assert caplog.messages == ["store_away"] * 2 + ["store_back"]
+    store.close()
+
+
 def test_a_kind_that_nobody_knows_is_named() -> None:
     with pytest.raises(StoreError, match=r"task-teleported\.v9"):
         unseal(stream("a"), 1, "task-teleported.v9", b"{}")
@@ -196,6 +282,9 @@ def test_a_store_of_an_unknown_kind_is_refused_with_what_would_do() -> None:
 
 
 def test_a_database_that_is_not_there_is_unavailable_and_its_password_stays_secret() -> None:
-    with pytest.raises(Unavailable) as caught:
-        Store("postgresql://me:secret@127.0.0.1:1/x", namespace="ds")
+    store = Store("postgresql://me:secret@127.0.0.1:1/x", namespace="ds")
+    with pytest.raises(Unavailable, match="refused") as caught:
+        store.ensure_schema()
+    store.close()
     assert "secret" not in str(caught.value)
+    assert store.trouble == str(caught.value)

@@ -296,21 +296,34 @@ class Leases:
         return set(self._owned) - self._shared() if self._owned else set()
 
     def wanted(self) -> list[int]:
-        """What may be claimed: ours to have, and nobody's or nobody's any more."""
+        """What may be claimed: ours to have, and nobody's or nobody's any more.
+
+        Also what stands under our name and is not ours to have, as after the lease ran out: who
+        does not own it cannot `leave` it, and nobody else may take it while we are there.
+        """
         if not self.is_alive or self._is_leaving:
             return []
-        there = self._there()
+        there, shared = self._there(), self._shared()
         found: list[int] = []
-        for number in sorted(self._shared()):
+        for number in range(self._count):
             seen = self._seen.get(number)
             owner = None if seen is None else seen.ownership.owner
             if number in self._owned:
                 is_lost = seen is not None and not seen.revision  # by the servers
                 if is_lost or number in self._doubtful:
                     found.append(number)
-            elif owner is None or owner == self.name or owner not in there:
+            elif owner == self.name or (
+                number in shared and (owner not in there or self._is_old(seen))
+            ):
                 found.append(number)
         return found
+
+    def _is_old(self, seen: _Seen | None) -> bool:
+        """Whether a process owned it that another one with the same name has replaced."""
+        if seen is None or seen.ownership.owner is None:
+            return False
+        member = self._members.get(seen.ownership.owner)
+        return member is not None and member.incarnation != seen.ownership.incarnation
 
     async def claim(self, numbers: Collection[int]) -> set[int]:
         """Claim partitions; return those that are ours now and were not before.
@@ -355,13 +368,18 @@ class Leases:
         """Give partitions up, once nothing of them is in hand: others may claim them at once.
 
         Raises:
-            BusError, SettingsError, Unavailable: The servers are away. They are not ours any more.
+            BusError, SettingsError, Unavailable: The servers are away; leave the rest later.
         """
-        given = {number: self._owned.pop(number) for number in numbers if number in self._owned}
-        for number, mine in given.items():
+        for number in numbers:
+            mine = self._owned.get(number)
+            if mine is None:  # taken by somebody else, perhaps while another one was given up
+                continue
             free = mine.ownership.model_copy(update={"owner": None})
             key, value = f"{_PARTITION}{number}", encoded(free)
             revision = await self._bucket.update(key, value, mine.revision)
+            if revision is None:  # the servers may have lost it: nobody else would say it is free
+                revision = await self._bucket.create(key, value)
+            self._owned.pop(number, None)
             if revision is not None:
                 self._seen[number] = _Seen(free, revision)
 

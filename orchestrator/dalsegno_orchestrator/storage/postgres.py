@@ -4,7 +4,8 @@ The library sends an append through psycopg's pipeline mode, which was seen to h
 one append carries some 600 KB; ours sends arrays in one statement, in one transaction, without it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from inspect import unwrap
 from typing import Any
 from uuid import UUID
@@ -12,9 +13,10 @@ from uuid import UUID
 import psycopg
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
-from psycopg import Cursor
+from psycopg import Connection, Cursor
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.sql import SQL, Identifier
+from psycopg.rows import DictRow
+from psycopg.sql import SQL, Identifier, Literal
 
 from dalsegno_bus.errors import SettingsError
 from dalsegno_bus.ids import LIMITS
@@ -28,9 +30,9 @@ from dalsegno_orchestrator.storage.permits import (
     judge_version,
     row_of,
 )
+from dalsegno_orchestrator.storage.postgres_server import PatientServer
+from dalsegno_orchestrator.storage.schema import SCHEMA_VERSION, judge_schema, schema_table
 
-_POOL_SIZE = 4
-_CONNECT_TIMEOUT_SECONDS = 5.0
 _SCHEMA_LOCK = 0x44616C7365676E6F
 """Number of the advisory lock under which tables are created: "Dalsegno" in ASCII."""
 
@@ -41,11 +43,14 @@ def open_recorder(url: str, table: str) -> "PostgresRecorder":
     Raises:
         SettingsError: psycopg cannot make sense of the URL.
     """
-    return PostgresRecorder(open_datastore(url), events_table_name=table)
+    look = partial(_look, schema_table(table))
+    return PostgresRecorder(open_datastore(url, look=look), events_table_name=table)
 
 
-def open_datastore(url: str) -> PostgresDatastore:
-    """The library's pool of connections to the database at `url`.
+def open_datastore(
+    url: str, *, look: Callable[[Connection[DictRow]], None] = lambda _: None
+) -> PostgresDatastore:
+    """Connections to the database at `url`, each looked at by `look`; connects when first used.
 
     Raises:
         SettingsError: psycopg cannot make sense of the URL.
@@ -54,16 +59,17 @@ def open_datastore(url: str) -> PostgresDatastore:
         parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
         raise SettingsError(f"the PostgreSQL URL cannot be read: {error}") from error
-    return PostgresDatastore(
-        dbname=str(parts.get("dbname") or "postgres"),
-        host=str(parts.get("host") or "localhost"),
-        port=str(parts.get("port") or 5432),
-        user=str(parts.get("user") or "postgres"),
-        password=str(parts.get("password") or ""),
-        connect_timeout=_CONNECT_TIMEOUT_SECONDS,
-        pool_size=1,
-        max_overflow=_POOL_SIZE - 1,
-    )
+    return PatientServer(parts, look)
+
+
+def _look(table: str, connection: Connection[DictRow]) -> None:
+    """Leave tables alone that a newer Dalsegno made."""
+    name = Identifier("public", table)
+    found = connection.execute("SELECT to_regclass(%s) AS oid", (name.as_string(),)).fetchone()
+    if found is not None and found["oid"] is not None:
+        newest = connection.execute(SQL("SELECT max(version) AS version FROM {}").format(name))
+        row = newest.fetchone()
+        judge_schema(None if row is None else row["version"])
 
 
 class PostgresRecorder(PostgresApplicationRecorder):
@@ -75,6 +81,7 @@ class PostgresRecorder(PostgresApplicationRecorder):
             "table": Identifier(datastore.schema, events_table_name),
             "open": Identifier(datastore.schema, f"{events_table_name}_open"),
             "part_index": Identifier(f"{events_table_name}_open_part"),
+            "schema": Identifier(datastore.schema, schema_table(events_table_name)),
         }
         self.sql_create_statements.extend(
             (
@@ -83,6 +90,13 @@ class PostgresRecorder(PostgresApplicationRecorder):
                     "part integer NOT NULL, due_at double precision)"
                 ).format(**names),
                 SQL("CREATE INDEX IF NOT EXISTS {part_index} ON {open} (part)").format(**names),
+                SQL("CREATE TABLE IF NOT EXISTS {schema} (version integer PRIMARY KEY)").format(
+                    **names
+                ),
+                SQL(
+                    "INSERT INTO {schema} SELECT {version} "
+                    "WHERE NOT EXISTS (SELECT 1 FROM {schema})"
+                ).format(version=Literal(SCHEMA_VERSION), **names),
             )
         )
         self._lock = SQL("LOCK TABLE {table} IN EXCLUSIVE MODE").format(**names)

@@ -1,18 +1,15 @@
-"""The event store in an SQLite file, with a write-ahead log and `synchronous=FULL`."""
+"""The event store in an SQLite file; how it is opened and kept safe: `sqlite_file`."""
 
+import json
+import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 from uuid import UUID
 
-from eventsourcing.persistence import StoredEvent
-from eventsourcing.sqlite import (
-    SQLiteApplicationRecorder,
-    SQLiteConnection,
-    SQLiteConnectionPool,
-    SQLiteCursor,
-    SQLiteDatastore,
-)
+from eventsourcing.persistence import OperationalError, StoredEvent
+from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor
 
 from dalsegno_bus.errors import SettingsError
 from dalsegno_bus.ids import LIMITS
@@ -26,10 +23,11 @@ from dalsegno_orchestrator.storage.permits import (
     judge_version,
     row_of,
 )
+from dalsegno_orchestrator.storage.schema import SCHEMA_VERSION, judge_schema, schema_table
+from dalsegno_orchestrator.storage.sqlite_file import DurableFile
 
-LOCK_SECONDS_MAX: Final = 2
-"""How long a commit waits for another writer; small ones wait in the event loop, so not longer.
-Who could not commit tries again."""
+SCHEMA_CHANCES: Final = 5
+"""So often a process may find the file locked by others, who create the same tables, or write."""
 
 
 def open_recorder(url: str, table: str) -> "SQLiteRecorder":
@@ -45,18 +43,15 @@ def open_recorder(url: str, table: str) -> "SQLiteRecorder":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"cannot create the folder of {path!r}: {error}") from error
-    datastore = SQLiteDatastore(path, lock_timeout=LOCK_SECONDS_MAX)
-    datastore.pool = _DurablePool(db_name=path, lock_timeout=LOCK_SECONDS_MAX)
+    datastore = DurableFile(path, look=partial(_look, schema_table(table)))
     return SQLiteRecorder(datastore, events_table_name=table)
 
 
-class _DurablePool(SQLiteConnectionPool):
-    """Connections whose commits have reached the disk when they return."""
-
-    def _create_connection(self) -> SQLiteConnection:
-        connection = super()._create_connection()
-        connection.cursor().execute("PRAGMA synchronous=FULL")
-        return connection
+def _look(table: str, connection: sqlite3.Connection) -> None:
+    """Leave tables alone that a newer Dalsegno made."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+        query = f"SELECT max(version) FROM {table}"  # noqa: S608 - our own name
+        judge_schema(connection.execute(query).fetchone()[0])
 
 
 class SQLiteRecorder(SQLiteApplicationRecorder):
@@ -80,10 +75,19 @@ class SQLiteRecorder(SQLiteApplicationRecorder):
             "(limit_key, taken_at, amount)",
             f"CREATE INDEX IF NOT EXISTS {permits}_over ON {permits} (limit_key, taken_at) "
             "WHERE given_back_at IS NOT NULL",
+            f"CREATE TABLE IF NOT EXISTS {self._schema} (version INTEGER PRIMARY KEY)",
+            f"INSERT INTO {self._schema} SELECT {SCHEMA_VERSION} "  # noqa: S608
+            f"WHERE NOT EXISTS (SELECT 1 FROM {self._schema})",
         ]
 
     def ensure_schema(self) -> None:
-        self.create_table()
+        for chances in reversed(range(SCHEMA_CHANCES)):
+            try:
+                return self.create_table()
+            except OperationalError as error:
+                if not chances or "SQLITE_BUSY" not in str(error):
+                    raise
+        return None
 
     def keep(
         self,
@@ -163,7 +167,9 @@ class SQLiteRecorder(SQLiteApplicationRecorder):
     def select_permits(self, limits: Sequence[str] | None) -> list[PermitRow]:
         wanted, values = "", list[str]()
         if limits is not None:
-            wanted, values = f" WHERE limit_key IN ({','.join('?' * len(limits))})", list(limits)
+            # one value for all: SQLite takes some 32,000 at most
+            wanted = " WHERE limit_key IN (SELECT value FROM json_each(?))"
+            values = [json.dumps(list(limits))]
         with self.datastore.transaction(commit=False) as cursor:
             cursor.execute(
                 f"SELECT {COLUMNS} FROM {self._permits}{wanted} ORDER BY taken_at, run_id, task_id",  # noqa: S608
@@ -187,6 +193,10 @@ class SQLiteRecorder(SQLiteApplicationRecorder):
             )
             for row in rows
         ]
+
+    @property
+    def _schema(self) -> str:
+        return schema_table(self.events_table_name)
 
     @property
     def _permits(self) -> str:
