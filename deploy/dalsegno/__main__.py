@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "orchestrator": Lazy("dalsegno.commands.services:orchestrator", "One orchestrator process."),
     "agent": Lazy("dalsegno.commands.services:agent", "One agent process: MODULE:AGENT."),
     "projections": Lazy("dalsegno.commands.services:projections", "One projections process."),
+    "doctor": Lazy("dalsegno.commands.doctor:doctor", "What is wrong, and what to do."),
     "bench": Lazy("dalsegno.bench.commands:bench", "Measure throughput and latency."),
 }
 

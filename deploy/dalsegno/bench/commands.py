@@ -11,6 +11,7 @@ from rich.table import Table
 
 from dalsegno.bench import core as pure_core
 from dalsegno.bench import load
+from dalsegno.bench import recover as taking_over
 from dalsegno.bench.agents import TASKS
 
 
@@ -22,6 +23,7 @@ from dalsegno.bench.agents import TASKS
       dalsegno bench chain --runs 2000
       dalsegno bench latency --json
       dalsegno bench core --json
+      dalsegno bench recover --runs 10000
     """
 )
 def bench() -> None:
@@ -102,6 +104,21 @@ def core(runs: int | None, as_json: bool) -> None:
     }
     settings = {"tasks_per_run": TASKS, "store": "none", "nats": "none"}
     _show("core", figures, as_json=as_json, settings=settings)
+
+
+@bench.command("recover")
+@_runs
+@_json
+def recover(runs: int | None, as_json: bool) -> None:
+    """Open runs taken over after `kill -9` of their orchestrator (10,000 unless said)."""
+    done = asyncio.run(taking_over.measure(runs or 10_000))
+    figures = {
+        "runs_taken_over": done.runs,
+        "runs_open": done.open_runs,
+        "seconds_to_first_command": round(done.to_first, 2),
+        "seconds_to_all_commands": round(done.to_all, 2),
+    }
+    _show("recover", figures, as_json=as_json)
 
 
 def _throughput(done: load.Throughput, agents: int) -> dict[str, Any]:

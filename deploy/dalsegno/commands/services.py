@@ -9,20 +9,26 @@ from dalsegno.options import folder_option
 
 
 @click.command()
+@click.option("--name", metavar="NAME", help="Tells it from other orchestrators.")
 @folder_option
 @click.pass_context
-def orchestrator(context: click.Context, folder: Path | None) -> None:
+def orchestrator(context: click.Context, name: str | None, folder: Path | None) -> None:
     r"""Run one orchestrator until SIGTERM or Ctrl-C.
+
+    With DALSEGNO_HEALTH_PORT=8080 it answers GET /healthz (it lives), /readyz (503
+    and what is missing, until it can work) and /countz there. Logs go to stderr:
+    text on a terminal, else JSON (DALSEGNO_LOG_FORMAT, DALSEGNO_LOG_LEVEL).
 
     \b
     Examples:
       dalsegno orchestrator
+      dalsegno orchestrator --name first
       DALSEGNO_STORE_URL=postgresql://me:word@db/dalsegno dalsegno orchestrator
     """
     _join(folder)
     from dalsegno_orchestrator.__main__ import main
 
-    context.exit(main())
+    context.exit(main([] if name is None else ["--name", name]))
 
 
 @click.command()
@@ -30,6 +36,10 @@ def orchestrator(context: click.Context, folder: Path | None) -> None:
 @click.pass_context
 def projections(context: click.Context, folder: Path | None) -> None:
     r"""Run one projections service until SIGTERM or Ctrl-C.
+
+    With DALSEGNO_HEALTH_PORT=8080 it answers GET /healthz (it lives), /readyz (503
+    and what is missing, until it can work) and /countz there. Logs go to stderr:
+    text on a terminal, else JSON (DALSEGNO_LOG_FORMAT, DALSEGNO_LOG_LEVEL).
 
     \b
     Examples:
@@ -51,6 +61,10 @@ def agent(
     context: click.Context, target: str, concurrency: int | None, folder: Path | None
 ) -> None:
     r"""Run one replica of an agent until SIGTERM or Ctrl-C.
+
+    With DALSEGNO_HEALTH_PORT=8080 it answers GET /healthz (it lives), /readyz (503
+    and what is missing, until it can work) and /countz there. Logs go to stderr:
+    text on a terminal, else JSON (DALSEGNO_LOG_FORMAT, DALSEGNO_LOG_LEVEL).
 
     \b
     Examples:

@@ -16,6 +16,7 @@ from check_jsonschema.builtin_schemas import (  # pyright: ignore[reportMissingT
 from pydantic import AliasChoices, AliasPath
 from ruamel.yaml import YAML
 
+from dalsegno.doctor.settings import DoctorSettings
 from dalsegno_agents.agent import Agent
 from dalsegno_agents.settings import AgentSettings
 from dalsegno_bus import health
@@ -30,7 +31,7 @@ SETTINGS: dict[str, type[BusSettings]] = {
     "orchestrator": OrchestratorSettings,
     "projections": ProjectionSettings,
     "finance": AgentSettings,
-    "cli": OrchestratorSettings,
+    "cli": DoctorSettings,
 }
 READ_BY_THE_AGENTS_THEMSELVES = {"DALSEGNO_LLM_MODEL", "OPENAI_API_KEY"}
 
