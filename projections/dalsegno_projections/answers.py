@@ -15,6 +15,7 @@ from dalsegno_bus.messages import Failure, Json, RunChanged
 from dalsegno_orchestrator.workflow.events import RunCompleted
 from dalsegno_projections import questions as q
 from dalsegno_projections.finding import find_run, first_digits
+from dalsegno_projections.lagging import lags_of
 from dalsegno_projections.previews import Permits, limit_use, rewind_preview
 from dalsegno_projections.reading import History
 from dalsegno_projections.replaying import Streams, definition_of, prefix_at, state_of
@@ -256,19 +257,20 @@ class Answers:
 
     def lag(self, question: q.AskLag) -> q.Lag:
         """How far each view is behind, and what was parked."""
-        newest = self._store.newest_position()
-        views: list[q.ViewLag] = []
-        for view in self._followed:
-            position = self._rows.position(view)
-            parked = self._rows.count(PARKED, Select(equal={"view": view}))
-            behind = max(0, newest - position)
-            views.append(q.ViewLag(view=view, position=position, events_max=behind, parked=parked))
         shown = self._rows.select(PARKED, Select(limit=PARKED_SHOWN_MAX))
         return q.Lag(
-            newest_position=newest,
-            views=views,
+            newest_position=self._store.newest_position(),
+            views=lags_of(self._rows, self._store, self._followed, now=utc_now()),
             parked=[copied(q.ParkedEvent, row) for row in shown],
         )
+
+    def parked(self, question: q.AskParked) -> q.ParkedList:
+        """A page of the events that views could not take."""
+        equal: dict[str, str | int] = {} if question.view is None else {"view": question.view}
+        select = Select(equal=equal, limit=question.limit + 1, offset=question.offset)
+        rows = self._rows.select(PARKED, select)
+        parked, more = page((copied(q.ParkedEvent, row) for row in rows), question.limit)
+        return q.ParkedList(parked=parked, total=self._rows.count(PARKED, select), more=more)
 
     def _output(self, row: RunRow) -> Json:
         if row.output is not None or row.output_bytes == 0:

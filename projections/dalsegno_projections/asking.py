@@ -43,6 +43,7 @@ LIMITS: Final = Query("limits", q.AskLimits, q.LimitList)
 LIMIT_USE: Final = Query("limit-use", q.AskLimitUse, q.LimitUse)
 REWIND_PREVIEW: Final = Query("rewind-preview", q.AskRewindPreview, q.RewindPreview)
 LAG: Final = Query("lag", q.AskLag, q.Lag)
+PARKED: Final = Query("parked", q.AskParked, q.ParkedList)
 TRACE: Final = Query("trace", q.AskTrace, q.TraceSent)
 
 
@@ -60,6 +61,7 @@ QUERIES: Final[tuple[Query[Any, Any], ...]] = (
     LIMIT_USE,
     REWIND_PREVIEW,
     LAG,
+    PARKED,
     TRACE,
 )
 

@@ -6,9 +6,10 @@ from typing import Final
 
 from dalsegno_bus.errors import StoreError, Unavailable
 from dalsegno_bus.logs import log
+from dalsegno_projections.parking import this_code
 from dalsegno_projections.reading import History
 from dalsegno_projections.settings import ProjectionSettings
-from dalsegno_projections.storage.rows import Rows, Select
+from dalsegno_projections.storage.rows import PARKED, Rows, Select
 from dalsegno_projections.views.agents import AgentsView
 from dalsegno_projections.views.audit import AUDIT, AuditView
 from dalsegno_projections.views.limits import LimitsView
@@ -55,6 +56,33 @@ def forget_other_history(history: History, rows: Rows) -> bool:
     for view in VIEWS:
         rows.reset(view.name)
     return True
+
+
+def retry_parked(rows: Rows, *, by_other_code: bool = False) -> list[str]:
+    """Drop views that have parked events, to be folded anew; tell their names. Blocks.
+
+    Whole views, because only a fold from the first event gives the bytes that a rebuild gives.
+
+    Args:
+        rows: The views.
+        by_other_code: Only what was parked by code other than this, which may know better.
+
+    Raises:
+        Unavailable: The views' database cannot be reached.
+    """
+    retried: list[str] = []
+    for view in VIEWS:
+        of_it = Select(equal={"view": view.name})
+        parked = rows.count(PARKED, of_it)
+        if by_other_code:
+            equal = {**of_it.equal, "parked_by": this_code()}
+            parked -= rows.count(PARKED, Select(equal=equal))
+        if parked:
+            rows.reset(view.name)
+            retried.append(view.name)
+    if retried:
+        log(_logger, "info", "parked_events_retried", views=retried)
+    return retried
 
 
 def _fits(history: History, rows: Rows) -> bool:

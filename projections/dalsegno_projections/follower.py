@@ -2,7 +2,8 @@
 
 A hint on the bus wakes it at once; without one it looks every second, so that a lost hint costs
 that much and nothing else. While the store or the views' database is away it waits, longer each
-time, says so once, and goes on where it was. What one step does is the matter of its `Steps`.
+time, says so once and then every half minute, and goes on where it was. So it does if a step fails
+in a way that nobody foresaw. What one step does is the matter of its `Steps`.
 """
 
 import asyncio
@@ -10,13 +11,15 @@ import logging
 from typing import Final, Protocol
 
 from dalsegno_bus.bus import Bus
-from dalsegno_bus.errors import BusError, Unavailable
+from dalsegno_bus.errors import BusError, DalsegnoError, Unavailable
 from dalsegno_bus.logs import log
 from dalsegno_bus.subjects import Subjects
 
 POLL_SECONDS: Final = 1.0
 BACKOFF_SECONDS_MIN: Final = 0.2
 BACKOFF_SECONDS_MAX: Final = 10.0
+SAY_AGAIN_SECONDS: Final = 30.0
+"""How often it is said that something is still away."""
 
 _logger = logging.getLogger("dalsegno.projections")
 
@@ -58,6 +61,7 @@ class Follower:
         self._stopping = asyncio.Event()
         self.fault: str | None = None
         """What it waits for, if something is away."""
+        self._said_at = 0.0
         self.caught_up = False
         """Whether it has come to the end of the history once."""
 
@@ -77,7 +81,7 @@ class Follower:
             self._bell.clear()
             try:
                 more = await asyncio.to_thread(self._steps.step)
-            except Unavailable as error:
+            except Exception as error:  # noqa: BLE001 - no fault of one follower ends the others
                 self._say(error)
                 await self._rest(backoff_seconds, bell=self._stopping)
                 backoff_seconds = min(2 * backoff_seconds, BACKOFF_SECONDS_MAX)
@@ -97,10 +101,15 @@ class Follower:
         except TimeoutError:
             pass
 
-    def _say(self, error: Unavailable) -> None:
-        if self.fault is None:
-            log(_logger, "warning", "follower_waits", follower=self._name, reason=str(error))
-        self.fault = str(error)
+    def _say(self, error: Exception) -> None:
+        known = isinstance(error, DalsegnoError)
+        reason = str(error) if known else f"{self._name} failed: {error!r}"
+        now = asyncio.get_running_loop().time()
+        if self.fault is None or now - self._said_at >= SAY_AGAIN_SECONDS:
+            self._said_at = now
+            log(_logger, "warning" if known else "error", "follower_waits",
+                follower=self._name, reason=reason)  # fmt: skip
+        self.fault = reason
 
     def _recovered(self) -> None:
         if self.fault is not None:

@@ -1,17 +1,27 @@
 """Takes the history into the views, batch by batch: read, fold, write rows and position.
 
-Nothing here waits or retries: `follower` does. A view that lags (it was reset, or is new) catches
-up in batches of its own while the others go on, and joins them where they are.
+Nothing here waits: `follower` does. A view that lags (it was reset, or is new) catches up in
+batches of its own while the others go on, and joins them where they are.
 
-An event that cannot be read, folded or written is parked: written down with the reason, in the same
-transaction that takes the view past it. The events around it are not held up.
+An event that a view cannot fold, or whose rows the database refuses, is tried again, each time
+after a longer while; that view alone stands still meanwhile. What fails for good is parked: written
+down with the reason, in the same transaction that takes the view past it. Where each event stands
+alone (the audit trail, sums over agents) the view goes on with all others. Where events are folded
+one upon the other (runs, tasks, schedules), later events of *its stream* are held back, written
+down too: to go on without one would show what never was, while a row that stands where it stood is
+true, only old. All other streams go on. An event whose bytes are not understood (a newer
+orchestrator wrote it) is parked at once, for every view: the same code will not come to understand.
+`catalog.retry_parked` folds such views anew, and newer code does so by itself at its start.
 """
 
+import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final
 
-from dalsegno_orchestrator.history import Recorded
-from dalsegno_projections.reading import BATCH_EVENTS_MAX, History, Reader, Unreadable
+from dalsegno_orchestrator.history import Recorded, UnreadableEvent
+from dalsegno_projections.parking import held_row, parked_row, tried, unreadable_row
+from dalsegno_projections.reading import BATCH_EVENTS_MAX, History, Reader
 from dalsegno_projections.storage.rows import (
     Advance,
     ParkedRow,
@@ -20,9 +30,19 @@ from dalsegno_projections.storage.rows import (
     RowsRejected,
 )
 from dalsegno_projections.views.table import AnyTable, Change, Entry, Found, Key, View, entry_of
-from dalsegno_projections.views.values import text
 
-ResultT = TypeVar("ResultT")
+RETRY_SECONDS_MIN: Final = 0.2
+RETRY_SECONDS_MAX: Final = 5.0
+
+
+@dataclass(slots=True)
+class Trouble:
+    """The event that a view cannot take now, and how often it was tried."""
+
+    position: int
+    tries: int
+    reason: str
+    next_at: float
 
 
 class Projector:
@@ -33,6 +53,8 @@ class Projector:
         rows: Where the views lie.
         views: Which ones.
         batch_events_max: How many events one transaction folds at most.
+        tries_max: How often an event is tried before it is parked, 1 or more.
+        clock: Seconds that only grow.
     """
 
     def __init__(
@@ -42,25 +64,38 @@ class Projector:
         views: Sequence[View],
         *,
         batch_events_max: int = BATCH_EVENTS_MAX,
+        tries_max: int = 1,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rows = rows
         self._views = tuple(views)
         self._reader = Reader(history, batch_events_max=batch_events_max)
+        self._tries_max = tries_max
+        self._clock = clock
+        self._troubles: dict[str, Trouble] = {}
         self.parked = 0
         """How many events this process has parked."""
 
+    def troubles(self) -> dict[str, str]:
+        """Why a view stands still, by its name: an event that is tried again."""
+        return {
+            view: f"the event at {trouble.position} is tried again: {trouble.reason}"
+            for view, trouble in dict(self._troubles).items()
+        }
+
     def step(self) -> bool:
-        """Take one batch into every view; tell whether there may be more.
+        """Take one batch into every view; tell whether there may be more now.
 
         Raises:
             Unavailable: The store or the views' database cannot be reached.
         """
-        positions = {view.name: self._rows.position(view.name) for view in self._views}
+        views = [view for view in self._views if not self._rests(view)]
+        positions = {view.name: self._rows.position(view.name) for view in views}
         more = False
         until: int | None = None
         for position in sorted(set(positions.values()), reverse=True):
-            views = [view for view in self._views if positions[view.name] == position]
-            after = self._take(views, position, until=until)
+            together = [view for view in views if positions[view.name] == position]
+            after = self._take(together, position, until=until)
             more |= after != position
             until = after
         return more
@@ -91,7 +126,7 @@ class Projector:
         """
         batch = self._reader.read(after)
         try:
-            if isinstance(batch, Unreadable):
+            if isinstance(batch, UnreadableEvent):
                 self._pass_by(views, after, batch)
                 return batch.position
             if until is not None:
@@ -103,7 +138,7 @@ class Projector:
             return -1
         return after
 
-    def _pass_by(self, views: Sequence[View], after: int, event: Unreadable) -> None:
+    def _pass_by(self, views: Sequence[View], after: int, event: UnreadableEvent) -> None:
         parked = [unreadable_row(view.name, event) for view in views]
         advances = [Advance(view=view.name, before=after, after=event.position) for view in views]
         self._rows.write(advances, parked)
@@ -116,48 +151,48 @@ class Projector:
         except RowsRejected as error:
             if len(batch) > 1:
                 for recorded in batch:
-                    self._write(views, after, [recorded])
+                    going = [view for view in views if not self._rests(view)]
+                    if going:
+                        self._write(going, after, [recorded])
                     after = recorded.position
             elif len(views) > 1:
                 for view in views:
                     self._write([view], after, batch)
-            else:
+            elif self._gives_up(views[0], batch[0], error):
                 self._park(views[0], after, batch[0], error)
 
     def _fold_and_write(self, views: Sequence[View], after: int, batch: Sequence[Recorded]) -> None:
+        held = self._rows.held([str(each) for each in {recorded.stream_id for recorded in batch}])
+        prepared = [(recorded, tried(entry_of, recorded)) for recorded in batch]
         parked: list[ParkedRow] = []
-        entries: list[Entry] = []
-        for recorded in batch:
-            entry = tried(entry_of, recorded)
-            if isinstance(entry, Exception):
-                parked += [parked_row(view.name, recorded, entry) for view in views]
-            else:
-                entries.append(entry)
-        newest = batch[-1].position
-        advances = [
-            Advance(
-                view=view.name, before=after, after=newest, rows=self._fold(view, entries, parked)
-            )
-            for view in views
-        ]
+        advances: list[Advance] = []
+        for view in views:
+            folding = _Folding(view, held)
+            taken = self._fold(folding, prepared)
+            position = after if not taken else batch[taken - 1].position
+            if position != after:
+                rows = folding.rows()
+                advances.append(Advance(view=view.name, before=after, after=position, rows=rows))
+                parked += folding.parked
         self._rows.write(advances, parked)
         self.parked += len(parked)
+        for advance in advances:
+            self._forget(advance)
 
     def _fold(
-        self, view: View, entries: Sequence[Entry], parked: list[ParkedRow]
-    ) -> list[tuple[AnyTable, Sequence[Any]]]:
-        """The rows of one view that these events change; what it cannot take goes to `parked`."""
-        found = self._load(view, entries)
-        changed: dict[str, dict[Key, Any]] = {table.name: {} for table in view.tables}
-        for entry in entries:
-            changes = tried(_apply, view, found, entry)
-            if isinstance(changes, Exception):
-                parked.append(parked_row(view.name, entry.recorded, changes))
+        self, folding: "_Folding", batch: Sequence[tuple[Recorded, Entry | Exception]]
+    ) -> int:
+        """Fold these events into one view; how many of them it is past, parked or taken."""
+        entries = [entry for _, entry in batch if not isinstance(entry, Exception)]
+        folding.found = self._load(folding.view, entries)
+        for count, (recorded, entry) in enumerate(batch):
+            error = folding.take(recorded, entry)
+            if error is None:
                 continue
-            for table, key, row in changes:
-                found.tables[table.name][key] = row
-                changed[table.name][key] = row
-        return [(table, list(changed[table.name].values())) for table in view.tables]
+            if not self._gives_up(folding.view, recorded, error):
+                return count
+            folding.park(recorded, error)
+        return len(batch)
 
     def _load(self, view: View, entries: Sequence[Entry]) -> Found:
         """Every row that these events touch, with one query for each table."""
@@ -177,14 +212,75 @@ class Projector:
         advance = Advance(view=view.name, before=after, after=recorded.position)
         self._rows.write([advance], [parked_row(view.name, recorded, error)])
         self.parked += 1
+        self._forget(advance)
+
+    # --- trying again --------------------------------------------------------------------------
+
+    def _rests(self, view: View) -> bool:
+        trouble = self._troubles.get(view.name)
+        return trouble is not None and self._clock() < trouble.next_at
+
+    def _gives_up(self, view: View, recorded: Recorded, error: Exception) -> bool:
+        """Whether this event was tried often enough; if not, the view rests for a while."""
+        before = self._troubles.get(view.name)
+        is_known = before is not None and before.position == recorded.position
+        tries = before.tries + 1 if before is not None and is_known else 1
+        if tries >= self._tries_max:
+            return True
+        seconds = min(RETRY_SECONDS_MIN * 2 ** (tries - 1), RETRY_SECONDS_MAX)
+        reason = f"{type(error).__name__}: {error}"
+        self._troubles[view.name] = Trouble(
+            recorded.position, tries, reason, self._clock() + seconds
+        )
+        return False
+
+    def _forget(self, advance: Advance) -> None:
+        trouble = self._troubles.get(advance.view)
+        if trouble is not None and trouble.position <= advance.after:
+            del self._troubles[advance.view]
 
 
-def tried(call: Callable[..., ResultT], *arguments: Any) -> ResultT | Exception:
-    """What the call returns, or why it failed: no event may stop those around it."""
-    try:
-        return call(*arguments)
-    except Exception as error:  # noqa: BLE001 - the wall around folds: what fails is parked
-        return error
+class _Folding:
+    """One batch on its way into one view.
+
+    Args:
+        view: Which one.
+        held: Views and streams of which an event is parked.
+    """
+
+    def __init__(self, view: View, held: set[tuple[str, str]]) -> None:
+        self.view = view
+        self.found = Found()
+        self.parked: list[ParkedRow] = []
+        self._held = {stream for name, stream in held if name == view.name}
+        if view.events_stand_alone:
+            self._held.clear()
+        self._changed: dict[str, dict[Key, Any]] = {table.name: {} for table in view.tables}
+
+    def take(self, recorded: Recorded, entry: Entry | Exception) -> Exception | None:
+        """Fold one event, or hold it back; why it cannot be folded, if so."""
+        if self._held and str(recorded.stream_id) in self._held:
+            self.parked.append(held_row(self.view.name, recorded))
+            return None
+        if isinstance(entry, Exception):
+            return entry
+        changes = tried(_apply, self.view, self.found, entry)
+        if isinstance(changes, Exception):
+            return changes
+        for table, key, row in changes:
+            self.found.tables[table.name][key] = row
+            self._changed[table.name][key] = row
+        return None
+
+    def park(self, recorded: Recorded, error: Exception) -> None:
+        """Go on without it, and without what comes after it in its stream."""
+        self.parked.append(parked_row(self.view.name, recorded, error))
+        if not self.view.events_stand_alone:
+            self._held.add(str(recorded.stream_id))
+
+    def rows(self) -> list[tuple[AnyTable, Sequence[Any]]]:
+        """Those that are new or changed."""
+        return [(table, list(self._changed[table.name].values())) for table in self.view.tables]
 
 
 def _apply(view: View, found: Found, entry: Entry) -> Sequence[Change]:
@@ -193,27 +289,3 @@ def _apply(view: View, found: Found, entry: Entry) -> Sequence[Change]:
 
 def _touch(view: View, entry: Entry) -> Sequence[tuple[AnyTable, Key]]:
     return tuple(view.touches(entry))
-
-
-def unreadable_row(view: str, event: Unreadable) -> ParkedRow:
-    """What is written down of an event whose bytes are not understood here."""
-    return ParkedRow(
-        view=view,
-        position=event.position,
-        stream_id="",
-        version=0,
-        kind="",
-        reason=text(event.reason),
-    )
-
-
-def parked_row(view: str, recorded: Recorded, error: Exception) -> ParkedRow:
-    """What is written down of an event that a view could not take."""
-    return ParkedRow(
-        view=view,
-        position=recorded.position,
-        stream_id=str(recorded.stream_id),
-        version=recorded.version,
-        kind=recorded.event.kind,
-        reason=text(f"{type(error).__name__}: {error}"),
-    )

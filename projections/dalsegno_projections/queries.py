@@ -24,6 +24,7 @@ from dalsegno_projections.asking import (
     LAG,
     LIMIT_USE,
     LIMITS,
+    PARKED,
     REWIND_PREVIEW,
     RUN,
     RUN_DETAIL,
@@ -119,6 +120,7 @@ def replies_of(answers: Answers, sender: TraceSender) -> dict[Query[Any, Any], R
         LIMIT_USE: answers.limit_use,
         REWIND_PREVIEW: answers.rewind_preview,
         LAG: answers.lag,
+        PARKED: answers.parked,
         TRACE: sender.send,
     }
 

@@ -24,6 +24,9 @@ class ProjectionSettings(BusSettings):
     poll_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     """How often the store is asked for new events while nobody rings."""
 
+    lag_seconds_max: Annotated[float, Field(gt=0, le=86_400)] = 30.0
+    """How far behind the history the views may be before this service says it is not ready."""
+
     @property
     def views(self) -> str:
         """The URL of the views' database."""

@@ -13,7 +13,7 @@ from uuid import UUID
 from dalsegno_bus.errors import SettingsError, Unavailable, UsageError
 from dalsegno_bus.ids import RunId
 from dalsegno_bus.telemetry import FinishedSpan, trace_id
-from dalsegno_orchestrator.history import Recorded
+from dalsegno_orchestrator.history import Recorded, UnreadableEvent
 from dalsegno_orchestrator.workflow.events import (
     RunCancelled,
     RunCompensationFailed,
@@ -23,8 +23,8 @@ from dalsegno_orchestrator.workflow.events import (
 from dalsegno_projections import questions as q
 from dalsegno_projections.answers import Store
 from dalsegno_projections.finding import find_run
-from dalsegno_projections.projector import parked_row, tried, unreadable_row
-from dalsegno_projections.reading import BATCH_EVENTS_MAX, Reader, Unreadable
+from dalsegno_projections.parking import parked_row, tried, unreadable_row
+from dalsegno_projections.reading import BATCH_EVENTS_MAX, Reader
 from dalsegno_projections.spans import spans_of
 from dalsegno_projections.storage.rows import Advance, ParkedRow, PositionMoved, Rows
 
@@ -76,7 +76,7 @@ class TraceProjector:
         after = self._rows.position(TRACES)
         batch = self._reader.read(after)
         parked: list[ParkedRow] = []
-        if isinstance(batch, Unreadable):
+        if isinstance(batch, UnreadableEvent):
             parked.append(unreadable_row(TRACES, batch))
             newest = batch.position
         elif not batch:

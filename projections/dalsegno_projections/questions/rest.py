@@ -180,6 +180,9 @@ class ViewLag(Answer):
     position: int
     events_max: int
     """How many events it is behind at most: positions may skip numbers."""
+    seconds: float | None = None
+    """How long ago the oldest event was recorded that it has not taken; 0: it has all. None: that
+    event cannot be read."""
     parked: int
     """How many events it could not take, and went on without."""
 
@@ -193,6 +196,24 @@ class ParkedEvent(Answer):
     version: int
     kind: str
     reason: str
+    parked_by: str = ""
+    """The version that could not take it."""
+
+
+class AskParked(Question):
+    """Which events could a view, or any view, not take?"""
+
+    view: str | None = None
+    limit: PageLimit = 100
+    offset: Offset = 0
+
+
+class ParkedList(Answer):
+    """A page of the parked events, by view and position."""
+
+    parked: list[ParkedEvent]
+    total: int
+    more: bool
 
 
 class Lag(Answer):

@@ -33,13 +33,14 @@ class ParkedRow:
     view: str
     position: int
     stream_id: str
-    """Empty where even that could not be read."""
     version: int
     kind: str
     reason: str
+    parked_by: str
+    """Which code could not take it: another one tries again when it starts."""
 
 
-PARKED: Final = Table("parked", ParkedRow, ("view", "position"))
+PARKED: Final = Table("parked", ParkedRow, ("view", "position"), (("stream_id", "view"),))
 
 
 class PositionMoved(StoreError):
@@ -193,6 +194,23 @@ class Rows:
         with self._errors(), self._database.transaction(commit=False) as cursor:
             cursor.execute(f"SELECT count(*) FROM {self._name(table)}{conditions}", values)  # noqa: S608
             return self._database.values(cursor)[0][0]
+
+    def held(self, streams: Collection[str]) -> set[tuple[str, str]]:
+        """The streams among these of which a view has parked an event: view and stream."""
+        wanted = list(dict.fromkeys(streams))
+        mark = self._database.mark
+        found: set[tuple[str, str]] = set()
+        with self._errors(), self._database.transaction(commit=False) as cursor:
+            for start in range(0, len(wanted), KEYS_MAX):
+                part = wanted[start : start + KEYS_MAX]
+                marks = ", ".join(mark for _ in part)
+                cursor.execute(
+                    f"SELECT DISTINCT view, stream_id FROM {self._name(PARKED)} "  # noqa: S608
+                    f"WHERE stream_id IN ({marks})",
+                    part,
+                )
+                found.update((view, stream) for view, stream in self._database.values(cursor))
+        return found
 
     def dump(self, table: AnyTable) -> Iterator[bytes]:
         """Every row as a line of JSON, in the order of the keys: equal rows give equal bytes."""

@@ -46,6 +46,7 @@ class AgentsView:
     """Folds the history into one row per agent."""
 
     name: str = "agents"
+    events_stand_alone: bool = True
     tables: Sequence[AnyTable] = (AGENTS,)
 
     def touches(self, entry: Entry) -> Iterable[tuple[AnyTable, Key]]:

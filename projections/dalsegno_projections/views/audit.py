@@ -37,6 +37,7 @@ class AuditView:
     """Writes down one row for each event."""
 
     name: str = "audit"
+    events_stand_alone: bool = True
     tables: Sequence[AnyTable] = (AUDIT,)
 
     def touches(self, entry: Entry) -> Iterable[tuple[AnyTable, Key]]:

@@ -31,6 +31,7 @@ class LimitsView:
     """Writes down one row for each limit."""
 
     name: str = "limits"
+    events_stand_alone: bool = True
     tables: Sequence[AnyTable] = (LIMITS,)
 
     def touches(self, entry: Entry) -> Iterable[tuple[AnyTable, Key]]:

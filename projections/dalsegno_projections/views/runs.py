@@ -39,6 +39,7 @@ class RunsView:
     """Folds the history into one row per run."""
 
     name: str = "runs"
+    events_stand_alone: bool = False
     tables: Sequence[AnyTable] = (RUNS, RUN_TASKS)
 
     def touches(self, entry: Entry) -> Iterable[tuple[AnyTable, Key]]:

@@ -64,6 +64,7 @@ class SchedulesView:
     """Folds the history into one row per schedule."""
 
     name: str = "schedules"
+    events_stand_alone: bool = False
     tables: Sequence[AnyTable] = (SCHEDULES,)
 
     def touches(self, entry: Entry) -> Iterable[tuple[AnyTable, Key]]:

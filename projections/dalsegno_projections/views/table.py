@@ -148,6 +148,11 @@ class View(Protocol):
         ...
 
     @property
+    def events_stand_alone(self) -> bool:
+        """Whether an event is folded soundly though one before it in its stream was not."""
+        ...
+
+    @property
     def tables(self) -> Sequence[AnyTable]: ...
 
     def touches(self, entry: Entry) -> Iterable[tuple[AnyTable, Key]]:

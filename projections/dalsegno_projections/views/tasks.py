@@ -22,6 +22,7 @@ class TasksView:
     """Folds the history into one row per task."""
 
     name: str = "tasks"
+    events_stand_alone: bool = False
     tables: Sequence[AnyTable] = (TASKS,)
 
     def touches(self, entry: Entry) -> Iterable[tuple[AnyTable, Key]]:

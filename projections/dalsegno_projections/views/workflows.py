@@ -28,6 +28,7 @@ class WorkflowsView:
     """Writes down one row for each version."""
 
     name: str = "workflows"
+    events_stand_alone: bool = True
     tables: Sequence[AnyTable] = (WORKFLOWS,)
 
     def touches(self, entry: Entry) -> Iterable[tuple[AnyTable, Key]]:

@@ -163,8 +163,13 @@ async def test_a_history_with_an_event_that_cannot_be_read_is_told_around_it(pla
     assert "cannot be read" in told_of.entries[1].sentence
     assert "dream.v9" in told_of.entries[1].sentence
     lag = await plain.ask(asking.LAG, q.AskLag())
-    assert {view.parked for view in lag.views} == {1}
+    assert {view.view for view in lag.views if view.parked == 2} == {"runs", "tasks", "schedules"}
+    assert {view.parked for view in lag.views} == {1, 2}
     assert "dream.v9" in lag.parked[0].reason
+    page = await plain.ask(asking.PARKED, q.AskParked(view="runs", limit=1))
+    assert (page.total, page.more, page.parked[0].kind) == (2, True, "dream.v9")
+    rest = await plain.ask(asking.PARKED, q.AskParked(view="runs", offset=1))
+    assert (rest.more, "held back" in rest.parked[0].reason) == (False, True)
 
 
 async def test_an_event_that_is_too_large_for_an_answer_is_told_without_its_payload(
@@ -265,6 +270,7 @@ async def test_the_lag_of_every_view_is_told(desk: Desk) -> None:
     desk.databases.store.append(told(started(), stream=run_of("y")))
     lag = await desk.ask(asking.LAG, q.AskLag())
     assert all(view.events_max > 0 for view in lag.views)
+    assert all(view.seconds is not None and view.seconds > 1.0 for view in lag.views)
 
 
 async def test_the_trace_of_an_ended_run_is_sent_again(desk: Desk) -> None:

@@ -93,7 +93,9 @@ def test_a_value_that_no_database_takes_is_rejected_and_nothing_written(
 def test_a_reset_drops_rows_parked_events_and_position_of_one_view(databases: Databases) -> None:
     agents = Advance(view="agents", before=0, after=9, rows=[(AGENTS, [AgentRow(agent="ann")])])
     parked = [
-        ParkedRow(view=view, position=3, stream_id="s", version=1, kind="k", reason="r")
+        ParkedRow(
+            view=view, position=3, stream_id="s", version=1, kind="k", reason="r", parked_by="c"
+        )
         for view in ("runs", "agents")
     ]
     databases.rows.write([advance(0, 5, RUN), agents], parked)
@@ -149,6 +151,7 @@ def test_a_view_with_other_columns_begins_again(databases: Databases) -> None:
 
     class OtherView:
         name = "runs"
+        events_stand_alone = False
         tables = (Table("runs", OtherRow, ("run_id",)),)
 
         def touches(self, entry: object) -> tuple[()]:

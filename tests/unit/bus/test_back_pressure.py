@@ -112,7 +112,7 @@ async def test_what_is_stored_leaves_its_room_to_what_is_not(broker: MemoryBroke
     """While nobody is answered, each request is stored before any is sent a second time."""
     bus = FlickeringBus(broker)
     await bus.provision(Topology(streams=(inbox(SUBJECTS),)))
-    requests = starts(5 * INBOX_MAX)
+    requests = starts(2 * INBOX_MAX)
     seen: list[str] = []
 
     def reply(request: dict[str, Any]) -> Accepted | None:
