@@ -149,6 +149,47 @@ FAULTS: Final = (
         "        return [run for run in self.touched.values() if not run.is_open]",
         "        return []",
     ),
+    # --- leases -----------------------------------------------------------------------------------
+    Fault(
+        "lease-without-end",
+        "leases",
+        "a lease counts though it was not renewed in time",
+        f"{SHELL}/leases/leases.py",
+        "        return partition in self._owned and self.is_alive",
+        "        return partition in self._owned",
+    ),
+    Fault(
+        "claimed-by-force",
+        "leases",
+        "of two who claim a partition both get it",
+        f"{SHELL}/leases/leases.py",
+        "revision = await self._bucket.update(key, value, known)",
+        "revision = await self._bucket.put(key, value)",
+    ),
+    Fault(
+        "never-given-up",
+        "leases",
+        "whoever has more than its share keeps it from the others",
+        f"{SHELL}/service.py",
+        "            await self.leases.leave(surplus)",
+        "            pass",
+    ),
+    Fault(
+        "gained-and-not-loaded",
+        "leases",
+        "open runs of a partition that was taken over stand still",
+        f"{SHELL}/recovery.py",
+        "        self._to_load.extend(RunId(entry.run_id) for entry in opened)",
+        "        pass",
+    ),
+    Fault(
+        "held-by-the-dead",
+        "leases",
+        "what a dead owner had in hand does not come to the next one at once",
+        f"{SHELL}/service.py",
+        "                await self._bus.reset(inbox_consumer(self._subjects, number))",
+        "                pass",
+    ),
     # --- the agents' runtime ----------------------------------------------------------------------
     Fault(
         "acknowledged-before-report",
