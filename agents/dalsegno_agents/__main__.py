@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from functools import partial
 from typing import Any, Final
 
 from dalsegno_agents.agent import Agent
@@ -21,11 +22,14 @@ from dalsegno_bus.artifacts import ArtifactStore
 from dalsegno_bus.clock import utc_now
 from dalsegno_bus.errors import DalsegnoError, SettingsError
 from dalsegno_bus.health import serve_health
-from dalsegno_bus.ids import new_replica_id
+from dalsegno_bus.ids import ReplicaId, new_replica_id
 from dalsegno_bus.logs import log, setup_logging
-from dalsegno_bus.nats import connect
+from dalsegno_bus.nats import NatsBus, connect
 from dalsegno_bus.settings import read_settings
 from dalsegno_bus.telemetry import SERVICE_PREFIX, start_tracing
+from dalsegno_bus.waiting import patiently
+
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
 LEAVE_SECONDS_MAX: Final = 5.0
 """After its drain a process has so long to leave in order; then it ends anyway."""
@@ -43,15 +47,43 @@ _logger = logging.getLogger("dalsegno.agent")
 async def run_agent(agent: Agent[Any], settings: AgentSettings) -> None:
     """Connect, work until SIGTERM or SIGINT or a drain, finish what is in hand, close.
 
-    A second signal ends the process at once; what it had in hand is delivered again.
+    Waits for servers that are away. A second signal ends the process at once; what it had in hand
+    is delivered again.
 
     Raises:
-        DalsegnoError: A setting is wrong, or a server cannot be reached.
+        DalsegnoError: A setting is wrong.
     """
     replica = new_replica_id()
     artifacts = ArtifactStore(settings.artifacts_url)
+    health = _Health()
+    async with health.served(settings.health_port):
+        name = f"{SERVICE_PREFIX}agent-{agent.name}-{replica}"
+        bus = await _reach(settings.nats_url, name=name, on_fault=health.is_waiting)
+        if bus is not None:
+            await _work(agent, settings, bus, replica, artifacts, health)
+
+
+async def _reach(url: str, *, name: str, on_fault: Callable[[str], object]) -> NatsBus | None:
+    """A connection, as soon as there is a server; None: told to stop before."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as group:
+        reaching = group.create_task(
+            patiently("nats", partial(connect, url, name=name), on_fault=on_fault)
+        )
+        for number in _STOPS:
+            loop.add_signal_handler(number, reaching.cancel)
+    return None if reaching.cancelled() else reaching.result()
+
+
+async def _work(
+    agent: Agent[Any],
+    settings: AgentSettings,
+    bus: NatsBus,
+    replica: ReplicaId,
+    artifacts: ArtifactStore,
+    health: "_Health",
+) -> None:
     service = f"{SERVICE_PREFIX}agent-{agent.name}"
-    bus = await connect(settings.nats_url, name=f"{service}-{replica}")
     tracing = start_tracing(settings.otlp_endpoint, service)
     if tracing is not None:
         tracing.adopt()
@@ -65,10 +97,10 @@ async def run_agent(agent: Agent[Any], settings: AgentSettings) -> None:
         tracing=tracing,
         on_leave=_leave_in_time,
     )
+    health.parts = (bus.problems, worker.problems)
     try:
         with _signals(worker, drain_seconds=settings.drain_seconds):
-            async with _health(settings.health_port, worker.problems):
-                await worker.run()
+            await worker.run()
     finally:
         await bus.close()
         if tracing is not None:
@@ -96,22 +128,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 @contextlib.contextmanager
 def _signals(worker: Worker, *, drain_seconds: float) -> Generator[None, None, None]:
     loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
 
     def on_signal(number: signal.Signals) -> None:
-        for each in numbers:  # the next one does what it does to any process
+        for each in _STOPS:  # the next one does what it does to any process
             loop.remove_signal_handler(each)
             signal.signal(each, signal.SIG_DFL)
         worker.stop()
         loop.call_later(drain_seconds + LEAVE_SECONDS_MAX, _give_up)
         log(_logger, "info", "agent.told_to_stop", signal=number.name)
 
-    for number in numbers:
+    for number in _STOPS:
         loop.add_signal_handler(number, on_signal, number)
     try:
         yield
     finally:
-        for number in numbers:
+        for number in _STOPS:
             loop.remove_signal_handler(number)
 
 
@@ -126,17 +157,30 @@ def _give_up() -> None:
     os._exit(1)
 
 
-@contextlib.asynccontextmanager
-async def _health(
-    port: int | None, problems: Callable[[], list[str]]
-) -> AsyncGenerator[None, None]:
-    async with contextlib.AsyncExitStack() as stack:
-        if port is not None:
-            try:
-                await stack.enter_async_context(serve_health(port, problems))
-            except OSError as error:
-                raise SettingsError(f"DALSEGNO_HEALTH_PORT={port}: {error.strerror}") from error
-        yield
+class _Health:
+    """What keeps this replica from working, from before it is connected."""
+
+    def __init__(self) -> None:
+        self.parts: Sequence[Callable[[], list[str]]] = ()
+        self._waits_for = "not yet connected"
+
+    def is_waiting(self, reason: str) -> None:
+        self._waits_for = reason
+
+    def problems(self) -> list[str]:
+        if not self.parts:
+            return [self._waits_for]
+        return [problem for part in self.parts for problem in part()]
+
+    @contextlib.asynccontextmanager
+    async def served(self, port: int | None) -> AsyncGenerator[None, None]:
+        async with contextlib.AsyncExitStack() as stack:
+            if port is not None:
+                try:
+                    await stack.enter_async_context(serve_health(port, self.problems))
+                except OSError as error:
+                    raise SettingsError(f"DALSEGNO_HEALTH_PORT={port}: {error.strerror}") from error
+            yield
 
 
 def _parser() -> argparse.ArgumentParser:

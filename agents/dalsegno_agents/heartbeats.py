@@ -53,7 +53,7 @@ class Heart:
         self._reports = reports
         self._loop: asyncio.AbstractEventLoop | None = None
         self._bell = asyncio.Event()
-        self._marked: set[Beat] = set()
+        self._marked: dict[Beat, None] = {}
         self._lock = Lock()  # handlers in threads mark as well
 
     def begin(self, identity: Identity, *, heartbeat_seconds: float) -> Beat:
@@ -65,7 +65,7 @@ class Heart:
         """This attempt has something to store. From any thread."""
         with self._lock:
             known = beat in self._marked
-            self._marked.add(beat)
+            self._marked[beat] = None
         if not known and self._loop is not None:
             with suppress(RuntimeError):  # the loop is gone: nobody is left to tell
                 self._loop.call_soon_threadsafe(self._bell.set)
@@ -94,9 +94,10 @@ class Heart:
     def _due(self, now: float) -> tuple[list[Beat], float | None]:
         """Whose turn it is, and else, when the next one's is; None: nobody waits."""
         with self._lock:
-            self._marked = {beat for beat in self._marked if not beat.over}
+            self._marked = {beat: None for beat in self._marked if not beat.over}
             due = [beat for beat in self._marked if beat.next_at <= now]
-            self._marked.difference_update(due)
+            for beat in due:
+                del self._marked[beat]
             return due, min((beat.next_at for beat in self._marked), default=None)
 
     async def _store(self, beats: Sequence[Beat], *, now: float) -> None:

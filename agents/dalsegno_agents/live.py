@@ -119,7 +119,7 @@ class Live:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._bell = asyncio.Event()
         self._awake = False
-        self._marked: set[Watched] = set()
+        self._marked: dict[Watched, None] = {}  # in order of marking
         self._lock = Lock()  # handlers in threads mark as well
 
     def begin(self, identity: Identity) -> Watched:
@@ -140,7 +140,7 @@ class Live:
     def mark(self, watched: Watched) -> None:
         """Something about this attempt is to be sent. From any thread."""
         with self._lock:
-            self._marked.add(watched)
+            self._marked[watched] = None
             wake, self._awake = not self._awake, True
         if wake and self._loop is not None:
             with suppress(RuntimeError):  # the loop is gone: nobody is left to tell
@@ -152,7 +152,7 @@ class Live:
             await self._bell.wait()
             self._bell.clear()
             with self._lock:
-                marked, self._marked, self._awake = self._marked, set(), False
+                marked, self._marked, self._awake = self._marked, {}, False
             for watched in marked:
                 if not watched.over:
                     await self._send(watched)

@@ -178,7 +178,9 @@ class Performer:
                     raise
                 task.uncancel()  # heard and obeyed within the grace: its report goes out
             return error  # cancelled within: a failure like any other
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # the wall: foreign code
+        except GeneratorExit:
+            raise  # this very coroutine is closed
+        except BaseException as error:  # noqa: BLE001  # the wall: foreign code, `sys.exit` and all
             return error
 
     async def _complete(self, attempt: Attempt) -> Answer:

@@ -13,11 +13,12 @@ from typing import Final
 
 from dalsegno_bus import codec
 from dalsegno_bus.bus import Bus
-from dalsegno_bus.errors import DalsegnoError
+from dalsegno_bus.errors import DalsegnoError, PublishFailed, Unavailable
 from dalsegno_bus.ids import ReplicaId
 from dalsegno_bus.logs import log
 from dalsegno_bus.messages import AgentCard, Presence
 from dalsegno_bus.topology import Topology
+from dalsegno_bus.waiting import patiently
 
 WORKING_MAX: Final = 1_000
 """How many attempts a presence names; a replica may have more in hand."""
@@ -71,15 +72,29 @@ class Attendance:
         self.is_seen = True
         """Whether the servers took the last presence."""
 
-    async def appear(self) -> None:
-        """Make what has to exist, and say who is here.
+    async def appear(self, *, unless: asyncio.Event) -> bool:
+        """Make what has to exist, and say who is here; wait for servers that are away.
+
+        Returns:
+            Whether that is done; False: `unless` was set before.
 
         Raises:
-            BusError, SettingsError, Unavailable: The servers did not take it.
+            SettingsError: The servers will not make what has to exist.
         """
-        await self._bus.provision(self._topology)
-        await self._bucket.put(self._card_key, codec.encode(self._card))
-        await self._renew()
+        async with asyncio.TaskGroup() as group:
+            appearing = group.create_task(patiently("jetstream", self._appear))
+            told = group.create_task(unless.wait())
+            told.add_done_callback(lambda _: appearing.cancel())
+            appearing.add_done_callback(lambda _: told.cancel())
+        return not appearing.cancelled()
+
+    async def _appear(self) -> None:
+        try:
+            await self._bus.provision(self._topology)
+            await self._bucket.put(self._card_key, codec.encode(self._card))
+            await self._renew()
+        except PublishFailed as error:  # they went away meanwhile, or are not ready yet
+            raise Unavailable(str(error)) from error
 
     def drain(self, *, draining: bool = True) -> None:
         """Say at once that this replica takes no more work; or that it does again."""

@@ -5,7 +5,7 @@ a value is refused, with the path to it, so that nobody computes on with a hole.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -52,8 +52,11 @@ def as_json(value: object, kind: TypeAdapter[Any] = _ANYTHING) -> Json:
 
 
 def clean(text: str, *, chars_max: int) -> str:
-    """The first `chars_max` of `text`, as every encoder takes it: lone surrogates escaped."""
-    return str(text)[:chars_max].encode("utf-8", "backslashreplace").decode()
+    """The first `chars_max` of `text`, as every encoder and database takes it.
+
+    Lone surrogates, which JSON does not know, and NUL, which PostgreSQL refuses, are escaped.
+    """
+    return str(text)[:chars_max].replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
 def _flaw(value: object) -> str | None:
@@ -62,6 +65,8 @@ def _flaw(value: object) -> str | None:
         return _flaw_within(cast("dict[object, object]", value).items())
     if isinstance(value, list | tuple | set | frozenset):
         return _flaw_within(enumerate(cast("Iterable[object]", value)))
+    if isinstance(value, Iterator):  # read once already: what was in it cannot be looked at
+        return ": an iterator can be read only once: return a list"
     if isinstance(value, float) and not math.isfinite(value):
         return f": {value} is no number in JSON"
     if isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX:

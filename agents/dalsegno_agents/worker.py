@@ -42,7 +42,7 @@ from dalsegno_agents.threads import Threads
 from dalsegno_bus import codec
 from dalsegno_bus.artifacts import ArtifactStore
 from dalsegno_bus.bus import Bus, Delivery
-from dalsegno_bus.errors import DecodeFailed
+from dalsegno_bus.errors import BusError, DecodeFailed, Unavailable
 from dalsegno_bus.ids import ReplicaId, is_token
 from dalsegno_bus.logs import log
 from dalsegno_bus.messages import TaskCommand
@@ -150,7 +150,7 @@ class Worker:
             has_room=self._has_room_to_answer,
             on_end=self._freed.set,
         )
-        self._returned = Returned(bus, subjects, replica=replica)
+        self._returned = Returned(bus, subjects, replica=replica, now=now)
         self._working = 0
         self._leaving = asyncio.Event()
         self._is_stopped = False
@@ -195,9 +195,10 @@ class Worker:
         """Work until `stop` is called, or the agent is drained.
 
         Raises:
-            BusError, Unavailable: It could not begin.
+            SettingsError: It cannot begin, whatever it waits for.
         """
-        await self._attendance.appear()
+        if not await self._attendance.appear(unless=self._leaving):
+            return
         outside = self._outside
         try:
             async with asyncio.TaskGroup() as services:
@@ -225,7 +226,9 @@ class Worker:
 
     async def _is_welcome(self) -> bool:
         """Wait until the agent is not drained; False: told to stop before that."""
-        mark = await self._control.mark()
+        mark = None
+        with suppress(BusError, Unavailable):  # else it is looked for again soon
+            mark = await self._control.mark()
         if mark is not None:
             self._is_waiting = True
             self._attendance.drain()
@@ -314,7 +317,9 @@ class Worker:
 
     async def _perform(self, held: InHand, attempt: Attempt, delivery: Delivery) -> Answer:
         command, deliveries = attempt.command, delivery.deliveries
-        verdict = await self._returned.judge(command, deliveries=deliveries)
+        verdict = await self._returned.judge(
+            command, deliveries=deliveries, stored_at=delivery.stored_at
+        )
         if verdict == "poison":
             return self._performer.poisoned(command, deliveries=deliveries)
         if verdict == "unwanted":

@@ -17,6 +17,9 @@ WAIT_SECONDS_MAX: Final = 2.0
 SAY_AGAIN_SECONDS: Final = 30.0
 """How often the log says that we are still waiting."""
 
+WAITS: Final = "start.waits"
+"""The log's word for it."""
+
 ResultT = TypeVar("ResultT")
 
 _logger = getLogger(__name__)
@@ -48,7 +51,7 @@ async def patiently(
                 on_fault(str(error))
             if loop.time() >= say_at:
                 say_at = loop.time() + SAY_AGAIN_SECONDS
-                log(_logger, "warning", "start.waits", waits_for=what, reason=str(error))
+                log(_logger, "warning", WAITS, waits_for=what, reason=str(error))
             await asyncio.sleep(seconds)
             seconds = min(2 * seconds, WAIT_SECONDS_MAX)
         else:

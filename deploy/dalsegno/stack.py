@@ -26,6 +26,7 @@ from dalsegno_bus.messages import Presence
 from dalsegno_bus.nats import connect
 from dalsegno_bus.subjects import Subjects
 from dalsegno_bus.topology import topology_of
+from dalsegno_bus.waiting import WAITS
 from dalsegno_projections.asking import LAG, ask
 from dalsegno_projections.questions import AskLag
 
@@ -153,6 +154,7 @@ async def _until_ready(stack: Stack, began: datetime, tell: Callable[[str], None
     try:
         async with asyncio.timeout(READY_SECONDS_MAX), asyncio.TaskGroup() as group:
             watcher = group.create_task(nobody_ends(stack.processes))
+            teller = group.create_task(_tell_who_waits(stack.processes, tell))
             async with asyncio.TaskGroup() as waiting:
                 for name, answered in (
                     ("the orchestrator", _orchestrator_answers(stack)),
@@ -162,11 +164,35 @@ async def _until_ready(stack: Stack, began: datetime, tell: Callable[[str], None
                     missing.add(name)
                     waiting.create_task(_struck(name, answered, missing))
             watcher.cancel()
+            teller.cancel()
     except TimeoutError as error:
+        waiting_for = _who_waits(stack.processes).values()
         raise Unavailable(
             f"{' and '.join(sorted(missing))} did not answer within {READY_SECONDS_MAX:g} s; "
-            f"see the logs in {stack.layout.logs}"
+            + "".join(f"{words}; " for words in waiting_for)
+            + f"see the logs in {stack.layout.logs}"
         ) from error
+
+
+async def _tell_who_waits(processes: Processes, tell: Callable[[str], None]) -> None:
+    told: dict[str, str] = {}
+    while True:
+        for name, words in _who_waits(processes).items():
+            if told.get(name) != words:
+                told[name] = words
+                tell(f"  {words}")
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _who_waits(processes: Processes) -> dict[str, str]:
+    """What keeps services from beginning, by their names, as the last lines of their logs say."""
+    waiting: dict[str, str] = {}
+    for child in processes.children:
+        last = "".join(child.last_lines(1))
+        if WAITS in last:
+            reason = last.partition("reason=")[2].strip("'\"")
+            waiting[child.name] = f"{child.name} waits: {reason or last}"
+    return waiting
 
 
 async def _stop(processes: Processes) -> None:

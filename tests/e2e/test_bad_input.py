@@ -11,7 +11,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from dalsegno.dead_letters import Filed, newest
+from dalsegno.dead_letters import Filed, Wanted, find
 from dalsegno.processes import python
 from dalsegno.stack import Stack
 from dalsegno_bus.bus import Outgoing
@@ -70,8 +70,8 @@ async def letters(stack: Stack, subject: str, count: int) -> list[Filed]:
     """The dead letters about one subject, as soon as there are so many."""
     async with asyncio.timeout(WAIT_SECONDS):
         while True:
-            filed, _ = await newest(stack.bus, stack.subjects, limit=1_000)
-            about = [one for one in filed if one.letter and one.letter.subject == subject]
+            wanted = Wanted(subject=subject)
+            about, _ = await find(stack.bus, stack.subjects, wanted, limit=None)
             if len(about) >= count:
                 return about
             await asyncio.sleep(0.05)

@@ -1,11 +1,13 @@
-"""Servers that are not there, or that somebody else has: each service says so, and ends with 2."""
+"""Servers that are not there: services say so and wait; a port that somebody has ends `up`."""
 
 import asyncio
+import signal
 import socket
 from collections.abc import Iterator
 
 import pytest
 
+from dalsegno_bus.waiting import WAITS
 from support.commands import Commands
 
 pytestmark = pytest.mark.slow
@@ -37,11 +39,21 @@ async def one_sentence(commands: Commands, *arguments: str, **environment: str) 
     return line
 
 
-async def sentences(commands: Commands, *lines: tuple[str, ...], **environment: str) -> list[str]:
-    """The sentences of commands that run side by side."""
+async def waits(commands: Commands, *lines: tuple[str, ...], **environment: str) -> list[str]:
+    """What services that run side by side wait for, until they are told to stop."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one_sentence(commands, *line, **environment)) for line in lines]
+        tasks = [group.create_task(_waits(commands, *line, **environment)) for line in lines]
     return [task.result() for task in tasks]
+
+
+async def _waits(commands: Commands, *arguments: str, **environment: str) -> str:
+    command = await commands.start(*arguments, **environment)
+    line = await command.says(WAITS)
+    command.process.send_signal(signal.SIGTERM)
+    code, out = await command.ended()
+    assert (code, out) == (0, ""), command.said
+    assert not any("Traceback" in line for line in command.said)
+    return line
 
 
 async def test_a_port_in_use(commands: Commands, taken_port: int) -> None:
@@ -54,15 +66,15 @@ async def test_a_port_in_use(commands: Commands, taken_port: int) -> None:
 async def test_no_nats(commands: Commands, silent_port: int) -> None:
     url = f"nats://127.0.0.1:{silent_port}"
     services = (("agent", BENCH), ("orchestrator",), ("projections",))
-    for line in await sentences(commands, *services, DALSEGNO_NATS_URL=url):
+    for line in await waits(commands, *services, DALSEGNO_NATS_URL=url):
         assert f"no NATS server answers at {url}" in line
 
 
 async def test_no_database(commands: Commands, silent_port: int) -> None:
     url = f"postgresql://me:secret@127.0.0.1:{silent_port}/books"
     services = (("orchestrator",), ("projections",))
-    for line in await sentences(commands, *services, DALSEGNO_STORE_URL=url):
-        assert f"127.0.0.1:{silent_port}/books does not answer" in line
+    for line in await waits(commands, *services, DALSEGNO_STORE_URL=url):
+        assert f"127.0.0.1:{silent_port}/books" in line
         assert "secret" not in line
 
 
@@ -74,8 +86,11 @@ async def test_a_stack_whose_database_is_away_says_which_service_misses_it(
         nats = f"nats://127.0.0.1:{free.getsockname()[1]}"
     store = f"postgresql://127.0.0.1:{silent_port}/books"
     up = ("up", "--agent", BENCH)
-    code, out, said = await commands.run(*up, DALSEGNO_NATS_URL=nats, DALSEGNO_STORE_URL=store)
-    assert (code, out) == (2, "")
-    assert any("ended with exit code 2" in line for line in said), said
-    assert "does not answer" in said[-1]
-    assert commands.started[0].descendants == []
+    command = await commands.start(*up, DALSEGNO_NATS_URL=nats, DALSEGNO_STORE_URL=store)
+    for service in ("orchestrator", "projections"):
+        line = await command.says(f"{service} waits: ")
+        assert f"127.0.0.1:{silent_port}/books" in line
+    command.process.send_signal(signal.SIGINT)
+    code, out = await command.ended()
+    assert (code, out) == (130, "")
+    assert command.descendants == []

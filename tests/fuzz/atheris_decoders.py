@@ -9,7 +9,7 @@ import sys
 import tempfile
 from random import Random
 
-import atheris  # pyright: ignore[reportMissingImports] - an optional group
+import atheris  # pyright: ignore[reportMissingImports, reportMissingModuleSource] - an optional group
 
 OURS = ["dalsegno", "dalsegno_bus", "dalsegno_agents", "dalsegno_orchestrator",
         "dalsegno_projections"]  # fmt: skip

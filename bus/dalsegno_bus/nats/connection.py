@@ -42,6 +42,7 @@ _RECONNECT_SECONDS_MIN: Final = 0.02
 _RECONNECT_SECONDS_MAX: Final = 2.0
 
 _UNAUTHORIZED: Final = "authorization violation"
+_SCHEMES: Final = ("nats://", "tls://", "ws://", "wss://")
 
 _logger = getLogger(__name__)
 
@@ -83,7 +84,7 @@ class Connection(Client):
             servers = [self._parse_server_uri(part) for part in self._urls]
         except nats_errors.Error:
             servers = []
-        if not servers:
+        if not servers or not all(map(_is_known, self._urls)):
             raise SettingsError(
                 f"DALSEGNO_NATS_URL={self.address!r}: use nats://host:port, several with commas"
             )
@@ -391,3 +392,8 @@ class Connection(Client):
 def _without_secrets(url: str) -> str:
     scheme, _, place = url.rpartition("://")
     return f"{scheme or 'nats'}://{place.rpartition('@')[2]}"
+
+
+def _is_known(url: str) -> bool:
+    """Whether the library would connect there as it says: another scheme it takes for a host."""
+    return "://" not in url or url.startswith(_SCHEMES)

@@ -116,21 +116,13 @@ async def test_a_handler_that_ignores_its_end_does_not_keep_the_process(theatre:
     assert "agent.gave_up" in said
 
 
-async def test_without_a_server_a_process_says_so_in_one_line(theatre: Theatre) -> None:
-    process = theatre.start(nats_url="nats://127.0.0.1:1")
-    exit_code, said = await theatre.ended(process)
-
-    assert exit_code == 2
-    assert len(said.splitlines()) == 1
-    assert "DALSEGNO_NATS_URL" in said
-
-
 @pytest.mark.parametrize(
     ("agent", "environment", "words"),
     [
         ("scribes:nobody", {}, "its agents are 'scribe'"),
         ("nowhere:scribe", {}, "there is no module 'nowhere'"),
         ("scribes:scribe", {"concurrency": "0"}, "DALSEGNO_CONCURRENCY"),
+        ("scribes:scribe", {"nats_url": "http://127.0.0.1"}, "DALSEGNO_NATS_URL"),
         ("scribes:scribe", {"artifacts_url": "ftp://x"}, "DALSEGNO_ARTIFACTS_URL"),
     ],
 )

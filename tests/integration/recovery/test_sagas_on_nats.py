@@ -1,4 +1,4 @@
-"""Every feature of the saga on a real server that loses its streams, while orchestrators die."""
+"""Every feature of the saga on a real server that loses all, while orchestrators die."""
 
 import asyncio
 from contextlib import suppress
@@ -77,6 +77,16 @@ async def test_every_orchestrator_may_die_at_every_commit(evening: Evening) -> N
     for fuse in evening.fuses.values():
         fuse.at = EACH
     await evening.give_all()
+
+
+async def test_nats_may_lose_all_that_it_holds_again_and_again(
+    evening: Evening, own_server: EmbeddedServer
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(evening.give_all())
+        for number in range(1, WIPES + 1):
+            await evening.until_recorded(EVENTS_MIN * number // (WIPES + 1))
+            await asyncio.to_thread(own_server.restart, wipe=True)
 
 
 async def test_the_streams_may_be_deleted_while_runs_wait_for_the_ends_of_others(

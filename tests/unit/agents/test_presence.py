@@ -1,9 +1,10 @@
 """How the others know a replica."""
 
+import asyncio
+
 import pytest
 
 from dalsegno_agents import Agent, TaskContext
-from dalsegno_bus.errors import Unavailable
 from dalsegno_bus.memory import MemoryBus
 from tests.unit.agents.conftest import Stage, Text, until
 
@@ -69,11 +70,16 @@ async def test_the_card_of_another_version_is_not_overwritten_in_turns(
     assert card.version == "2"
 
 
-async def test_a_replica_that_cannot_reach_the_servers_says_so_when_it_starts(
-    stage: Stage,
+async def test_a_replica_that_cannot_reach_the_servers_waits_until_it_is_told_to_stop(
+    stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     bus = MemoryBus(stage.broker)
     await bus.close()
+    worker = stage.build(scribe(), bus=bus)
 
-    with pytest.raises(Unavailable):
-        await stage.build(scribe(), bus=bus).run()
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(worker.run())
+        await until(lambda: "start.waits" in caplog.text)
+        assert worker.problems()
+        assert not running.done()
+        worker.stop()

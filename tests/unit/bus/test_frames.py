@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dalsegno_bus.errors import PublishFailed, UsageError
+from dalsegno_bus.nats.delivery import NatsDelivery, Origin
 from dalsegno_bus.nats.frames import publish_frame, read_headers, status_of
-from dalsegno_bus.nats.pull import NatsDelivery, Source
 from dalsegno_bus.nats.streams import sequence_of
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789-_", min_size=1, max_size=12)
@@ -80,8 +80,8 @@ def test_a_status_is_told_from_headers(
     ],
 )
 def test_what_a_reply_subject_tells_of_a_delivery(reply: bytes) -> None:
-    delivery = NatsDelivery(cast("Source", None), "s", reply, b"", None)  # it is never asked
-    assert delivery.consumer == "agent-analyst"
+    delivery = NatsDelivery(cast("Origin", None), "s", reply, b"", None)  # it is never asked
+    assert delivery.consumer_name == "agent-analyst"
     assert (delivery.deliveries, delivery.sequence, delivery.left) == (3, 41, 6)
     assert delivery.stored_at == datetime(2024, 10, 1, 12, 30, 0, 123456, tzinfo=UTC)
 

@@ -122,7 +122,7 @@ def test_the_topology_names_all_that_has_to_exist() -> None:
     topology = topology_of(SUBJECTS)
     assert [stream.name for stream in topology.streams] == ["DS_INBOX", "DS_TASKS", "DS_DEAD"]
     assert len(topology.consumers) == 16
-    assert topology.buckets == ("ds_agents",)
+    assert topology.buckets == ("ds_agents", "ds_leases")
     assert dead_letters(SUBJECTS).keeps == "log"
     assert tasks(SUBJECTS).one_per_subject
 
