@@ -20,9 +20,6 @@ from dalsegno_orchestrator.workflow.events import EVENT_TYPES, Event
 NO_DIGEST: Final = b""
 """What the first event of a stream is chained to."""
 
-DIGEST_BYTES: Final = 16
-"""Digests in the chain are SHA-256 cut to 128 bits: still out of reach to forge."""
-
 
 class UnreadableEvent(StoreError):
     """An event is there, and its bytes are not understood here: upgrade, or look what wrote it."""
@@ -144,6 +141,6 @@ def unseal(stream_id: UUID, version: int, kind: str, state: bytes, position: int
 
 
 def digest_of(stream_id: UUID, version: int, kind: str, state: bytes) -> bytes:
-    """The digest that the next event of the stream carries."""
+    """The digest that the next event of the stream carries: 32 bytes, SHA-256 (FIPS 180-4)."""
     head = stream_id.bytes + version.to_bytes(8, "big") + kind.encode() + b"\n"
-    return hashlib.sha256(head + state).digest()[:DIGEST_BYTES]
+    return hashlib.sha256(head + state).digest()

@@ -26,7 +26,7 @@ class AuditRow:
     kind: str
     task_id: str | None
     digest: str
-    """SHA-256 of stream, version, kind and bytes, cut to 128 bits; the next event carries it."""
+    """SHA-256 of stream, version, kind and bytes; the next event carries it."""
     sentence: str
 
 
