@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -12,7 +13,19 @@ from support.postgres import postgres_server
 settings.register_profile("patient", deadline=None)  # a busy machine is not a fault
 settings.load_profile("patient")
 
+LONG_ONES = ("simulation", "chaos", "e2e", "contract", "integration")
+"""Folders whose tests take long: begun first, so that all workers end together."""
+
 _NUMBERS = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = Path(__file__).parent
+    items.sort(key=lambda item: _place(item.path.relative_to(root).parts[0]))
+
+
+def _place(folder: str) -> int:
+    return LONG_ONES.index(folder) if folder in LONG_ONES else len(LONG_ONES)
 
 
 @pytest.fixture(scope="session")

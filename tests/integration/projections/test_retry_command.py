@@ -8,6 +8,7 @@ from integration.projections.databases import Databases
 from unit.projections.story import RUN, assigned, started, told
 
 from dalsegno.commands.views import views
+from dalsegno.output import typed as as_typed
 from dalsegno_orchestrator.history import Sealed
 from dalsegno_orchestrator.workflow import events as e
 from dalsegno_projections.views.runs import RUNS
@@ -36,7 +37,7 @@ def test_parked_events_are_tried_again_and_taken_when_the_code_knows_them(
 
     still = typed(databases, "retry")
     assert still.exit_code == 1
-    assert "7 events could not be taken; why: dalsegno views parked" in still.output
+    assert f"7 events could not be taken; why: {as_typed('views parked')}" in still.output
     assert databases.rows.load(RUNS, [(str(RUN),)])[str(RUN),].version == 1
 
     monkeypatch.setitem(e.EVENT_TYPES, NEWER, e.TaskAssigned)

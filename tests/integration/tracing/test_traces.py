@@ -185,5 +185,8 @@ def test_a_run_that_cannot_be_read_is_parked_and_the_next_is_sent(store: Store, 
     follow(TraceProjector(store, rows, exporter))
     assert {span.trace_id for span in exporter.spans} == {run_of("y").int}
     parked = rows.select(PARKED, Select(equal={"view": TRACES}))
-    assert [(row.position, row.kind) for row in parked] == [(3, ""), (7, "run-failed.v1")]
+    assert [(row.position, row.kind) for row in parked] == [
+        (3, "dream.v9"),
+        (7, "run-failed.v1"),
+    ]
     assert "dream.v9" in parked[1].reason
