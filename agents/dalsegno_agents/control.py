@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Final, TypeAlias
 
 from pydantic import Field, TypeAdapter
@@ -17,6 +18,7 @@ from dalsegno_bus.errors import BusError, DecodeFailed, Unavailable
 from dalsegno_bus.logs import log
 from dalsegno_bus.messages import CancelAttempt, DrainAgent, Drained
 from dalsegno_bus.subjects import Subjects
+from dalsegno_bus.waiting import entered
 
 Order: TypeAlias = CancelAttempt | DrainAgent
 
@@ -54,7 +56,7 @@ class Control:
 
     async def hear(self) -> None:
         """Pass on what is told, for ever."""
-        async with self._bus.listen(self._subject) as heard:
+        async with entered("orders", partial(self._bus.listen, self._subject)) as heard:
             async for message in heard:
                 try:
                     order = codec.decode(_ORDER, message.body)

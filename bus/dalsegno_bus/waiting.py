@@ -4,7 +4,8 @@ For services, at their start. Whoever is asked one thing by a person fails inste
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from logging import getLogger
 from typing import Final, TypeVar
 
@@ -58,3 +59,15 @@ async def patiently(
             if waited:
                 log(_logger, "info", "start.goes_on", waits_for=what)
             return result
+
+
+@asynccontextmanager
+async def entered(
+    what: str, enter: Callable[[], AbstractAsyncContextManager[ResultT]]
+) -> AsyncGenerator[ResultT, None]:
+    """What `enter` gives, as soon as it can be entered: see `patiently`. Left with the block.
+
+    What goes wrong within the block is not waited out.
+    """
+    async with AsyncExitStack() as stack:
+        yield await patiently(what, lambda: stack.enter_async_context(enter()))

@@ -1,11 +1,10 @@
 """`python -m dalsegno_orchestrator`: one orchestrator, told what to do by the environment."""
 
-import asyncio
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from dalsegno_bus.errors import DalsegnoError
+from dalsegno_bus.hosting import run
 from dalsegno_bus.settings import read_settings
 from dalsegno_orchestrator.garbage import look_less_often
 from dalsegno_orchestrator.process import run_orchestrator
@@ -18,20 +17,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", help="as DALSEGNO_ORCHESTRATOR_NAME: tells it from others")
     asked = parser.parse_args(arguments)
     look_less_often()
-    try:
-        settings = read_settings(OrchestratorSettings)
-        if asked.name is not None:
-            settings = OrchestratorSettings(orchestrator_name=asked.name)
-        asyncio.run(run_orchestrator(settings))
-    except* DalsegnoError as errors:
-        error: BaseException = errors
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        sys.stderr.write(f"dalsegno orchestrator: {error}\n")
-        return_code = 2
-    else:
-        return_code = 0
-    return return_code
+    return run("orchestrator", lambda: run_orchestrator(_settings(asked.name)))
+
+
+def _settings(name: str | None) -> OrchestratorSettings:
+    settings = read_settings(OrchestratorSettings)
+    return settings if name is None else OrchestratorSettings(orchestrator_name=name)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from pydantic import TypeAdapter
@@ -21,7 +22,7 @@ from dalsegno_bus.errors import BusError, DecodeFailed, SettingsError, Unavailab
 from dalsegno_bus.logs import log
 from dalsegno_bus.messages import AskWanted, Wanted
 from dalsegno_bus.topology import Consumer, Topology, inbox, inbox_consumer, tasks, topology_of
-from dalsegno_bus.waiting import patiently
+from dalsegno_bus.waiting import entered, patiently
 from dalsegno_orchestrator.directory.agents import Directory
 from dalsegno_orchestrator.leases.errors import LeaseLost
 from dalsegno_orchestrator.leases.leases import Leases
@@ -310,7 +311,8 @@ class Orchestrator:
                     await self._room.wait()
 
     async def _watch_agents(self) -> None:
-        async with self._bus.bucket(self._subjects.agents_bucket).watch() as entries:
+        bucket = self._bus.bucket(self._subjects.agents_bucket)
+        async with entered("the agents", bucket.watch) as entries:
             async for entry in entries:
                 if entry is None:
                     self._agents_known.set()
@@ -350,7 +352,8 @@ class Orchestrator:
 
     async def _answer_agents(self) -> None:
         """Tell replicas whether an attempt that came to them again is still wanted."""
-        async with self._bus.listen(self._subjects.wanted, queue="orchestrator") as questions:
+        listen = partial(self._bus.listen, self._subjects.wanted, queue="orchestrator")
+        async with entered("questions", listen) as questions:
             async for heard in questions:
                 try:
                     question = decode(_QUESTION, heard.body)

@@ -9,7 +9,7 @@ import pytest
 from dalsegno_bus.bus import Bus, Outgoing
 from dalsegno_bus.embedded import EmbeddedServer
 from dalsegno_bus.errors import PublishFailed, Unavailable
-from dalsegno_bus.nats import NatsBus, connect
+from dalsegno_bus.nats import NatsBus, connect, connection
 from dalsegno_bus.nats.frames import Patience
 from dalsegno_bus.subjects import Subjects
 from dalsegno_bus.topology import Topology
@@ -18,6 +18,9 @@ from tests.contract.conftest import SECONDS_MAX, ack_all, hear, job, see, take, 
 
 PATIENCE = Patience(store_seconds=1.0, silence_seconds=3600.0, ping_seconds=0.1)
 """Only pings may notice; a pull's own watch would hide it."""
+
+SOON_SECONDS = 0.2
+"""For what is sure not to come."""
 
 pytestmark = pytest.mark.slow
 
@@ -119,19 +122,25 @@ async def test_a_listener_and_a_watch_go_on_after_the_network_is_back(
 
 @pytest.mark.parametrize("how", ["cut", "freeze", "hold"])
 async def test_nothing_that_is_asked_in_a_dead_network_waits_for_ever(
-    bus: NatsBus, direct: Bus, proxy: Proxy, subjects: Subjects, how: str
+    bus: NatsBus,
+    direct: Bus,
+    proxy: Proxy,
+    subjects: Subjects,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
 ) -> None:
     consumer = worker(subjects)
     bucket = bus.bucket(subjects.leases_bucket)
     revision = await bucket.put("partition.1", b"1")
     disturb(proxy, how)
     await until_lost(bus)
+    monkeypatch.setattr(connection, "API_SECONDS_MAX", SOON_SECONDS)
     async with asyncio.timeout(2 * SECONDS_MAX), asyncio.TaskGroup() as group:
         for attempt in (
             bus.provision(Topology(consumers=(consumer,))),
             bus.reset(consumer),
             bus.purge(consumer.stream, subjects.task_pattern("a")),
-            bus.ask(Outgoing(subjects.ask("a"), b"?"), timeout_seconds=0.5),
+            bus.ask(Outgoing(subjects.ask("a"), b"?"), timeout_seconds=SOON_SECONDS),
             bucket.get("partition.1"),
             bucket.create("partition.2", b"2"),
             bucket.update("partition.1", b"2", revision),
@@ -163,11 +172,12 @@ async def test_a_connection_whose_buffers_are_full_is_given_up_all_the_same(
 
 
 async def test_a_bus_is_closed_though_nobody_takes_what_it_sent(
-    proxy: Proxy, subjects: Subjects
+    proxy: Proxy, subjects: Subjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patient = replace(PATIENCE, ping_seconds=3600.0)
     bus = await connect(proxy.url, name="test", patience=patient)
     proxy.hold()
+    monkeypatch.setattr(connection, "SERVER_SECONDS_MAX", SOON_SECONDS)
     for number in range(7):
         await bus.tell(Outgoing(subjects.control(f"a{number}"), bytes(1_000_000)))
     async with asyncio.timeout(SECONDS_MAX):

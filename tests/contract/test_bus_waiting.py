@@ -6,16 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from dalsegno_bus import waiting
+from dalsegno_bus.bus import Outgoing
 from dalsegno_bus.embedded import EmbeddedServer
 from dalsegno_bus.errors import SettingsError, Unavailable
-from dalsegno_bus.nats import connect
+from dalsegno_bus.nats import connect, connection
 from dalsegno_bus.subjects import Subjects
 from dalsegno_bus.topology import topology_of
-from dalsegno_bus.waiting import patiently
+from dalsegno_bus.waiting import entered, patiently
 from support.proxy import Proxy
 from tests.contract.conftest import SECONDS_MAX
 
 SUBJECTS = Subjects(partitions=8)
+SOON_SECONDS = 0.3
+"""For what is sure not to come."""
 
 
 async def test_what_is_there_is_returned_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
@@ -29,8 +33,9 @@ async def test_what_is_there_is_returned_without_a_word(caplog: pytest.LogCaptur
 
 
 async def test_waiting_is_said_once_and_told_to_health_each_time(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(waiting, "WAIT_SECONDS_MIN", 0.01)
     caplog.set_level(logging.INFO)
     faults: list[str] = []
 
@@ -76,7 +81,7 @@ async def test_a_server_that_starts_late_is_waited_for(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("wipe", [False, True])
 async def test_a_server_that_restarts_while_it_is_provisioned_is_provisioned_in_the_end(
-    tmp_path: Path, *, wipe: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, wipe: bool
 ) -> None:
     server = EmbeddedServer(tmp_path)
     server.start()
@@ -87,11 +92,13 @@ async def test_a_server_that_restarts_while_it_is_provisioned_is_provisioned_in_
         await patiently("provision", lambda: bus.provision(topology))
 
     async with asyncio.timeout(3 * SECONDS_MAX), asyncio.TaskGroup() as group:
-        for pause in (0.0, 0.01, 0.05):
-            provisioning = group.create_task(provision())
-            await asyncio.sleep(pause)  # wherever it has come to
-            await asyncio.to_thread(server.restart, wipe=wipe)
-            await provisioning
+        with monkeypatch.context() as impatient:
+            impatient.setattr(connection, "API_SECONDS_MAX", SOON_SECONDS)
+            for pause in (0.0, 0.01, 0.05):
+                provisioning = group.create_task(provision())
+                await asyncio.sleep(pause)  # wherever it has come to
+                await asyncio.to_thread(server.restart, wipe=wipe)
+                await provisioning
         await bus.provision(topology)
         for stream in topology.streams:
             assert (await bus.span(stream)).count == 0
@@ -148,8 +155,9 @@ class _Guarded(EmbeddedServer):
 
 @pytest.mark.slow
 async def test_a_server_that_accepts_and_says_nothing_counts_as_away(
-    nats_server: EmbeddedServer,
+    nats_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connection, "SERVER_SECONDS_MAX", SOON_SECONDS)
     async with Proxy(lambda: nats_server.port) as proxy:
         proxy.freeze()
         async with asyncio.timeout(SECONDS_MAX):
@@ -169,3 +177,44 @@ async def test_a_server_of_another_kind_counts_as_away() -> None:
         async with asyncio.timeout(SECONDS_MAX):
             with pytest.raises(Unavailable, match="no NATS server"):
                 await connect(f"nats://127.0.0.1:{port}", name="test")
+
+
+@pytest.mark.slow
+async def test_who_listens_while_the_network_is_dead_hears_as_soon_as_it_lives(
+    nats_server: EmbeddedServer,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subjects = Subjects(namespace="deaf", partitions=1)
+
+    def is_waiting_for(what: str) -> bool:
+        fields = [getattr(record, "fields", {}) for record in caplog.records]
+        return any(one.get("waits_for") == what for one in fields)
+
+    async with Proxy(lambda: nats_server.port) as proxy:
+        bus = await connect(proxy.url, name="test")
+        await bus.provision(topology_of(subjects))
+        bucket = bus.bucket(subjects.leases_bucket)
+        await bucket.put("key", b"value")
+        proxy.hold()
+        monkeypatch.setattr(connection, "API_SECONDS_MAX", SOON_SECONDS)
+
+        async def watch() -> None:
+            async with entered("watch", bucket.watch) as entries:
+                entry = await anext(entries)
+                assert entry is not None
+                assert entry.value == b"value"
+
+        async def hear() -> None:
+            async with entered("hear", lambda: bus.listen("deaf.said")) as heard:
+                await bus.tell(Outgoing("deaf.said", b"word"))
+                assert (await anext(heard)).body == b"word"
+
+        async with asyncio.timeout(2 * SECONDS_MAX), asyncio.TaskGroup() as group:
+            group.create_task(watch())
+            group.create_task(hear())
+            while not (is_waiting_for("watch") and is_waiting_for("hear")):  # noqa: ASYNC110 - a log
+                await asyncio.sleep(0.02)
+            monkeypatch.undo()
+            proxy.heal()
+        await bus.close()

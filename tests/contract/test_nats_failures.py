@@ -16,6 +16,7 @@ from dalsegno_bus.ids import new_run_id
 from dalsegno_bus.nats import NatsBus, connect
 from dalsegno_bus.nats.connection import Connection
 from dalsegno_bus.nats.frames import Patience
+from dalsegno_bus.nats.streams import Provisioner, consumer_config
 from dalsegno_bus.subjects import Subjects
 from dalsegno_bus.topology import (
     Consumer,
@@ -378,3 +379,13 @@ class _Forgetful(Connection):
             self.lost += 1
             return True
         return super().send(frame)
+
+
+async def test_a_stream_that_is_lost_before_its_consumer_is_made_is_no_wrong_setting(
+    server: EmbeddedServer,
+) -> None:
+    wire = Connection(server.url)
+    await wire.open("test")
+    with pytest.raises(Unavailable, match="not found"):
+        await Provisioner(wire).consumer("GONE", consumer_config(INBOX[0]))
+    await wire.shut()

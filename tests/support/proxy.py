@@ -81,6 +81,8 @@ class Proxy:
         self._server.close()
         self.cut()
         self._flows.set()
+        for _turn in range(3):  # whoever was just accepted begins, and ends
+            await asyncio.sleep(0)
         while self._links:  # noqa: ASYNC110  # each takes itself away as it ends
             await asyncio.sleep(0)
 

@@ -53,10 +53,14 @@ class World:
         self.store = Store(self.settings.store_url, namespace=namespace)
         self.store.ensure_schema()
 
+    async def connect(self) -> Bus:
+        """One more connection."""
+        return await self._connect()
+
     @asynccontextmanager
-    async def orchestrator(self) -> AsyncGenerator[Orchestrator]:
+    async def orchestrator(self, bus: Bus | None = None) -> AsyncGenerator[Orchestrator]:
         """One orchestrator, until the block ends; it stops as if it had crashed."""
-        bus = await self._connect()
+        bus = bus or await self._connect()
         store = Store(self.settings.store_url, namespace=self._namespace)
         name = self.take_name()
         settings = self.settings.model_copy(update={"orchestrator_name": name})

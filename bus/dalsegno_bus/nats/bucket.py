@@ -100,8 +100,8 @@ class NatsBucket:
     @asynccontextmanager
     async def watch(self) -> AsyncGenerator[AsyncIterator[Entry | None], None]:
         watch = _Watch(self._wire, self._provisioner, self._name, self._patience)
-        await watch.open()
         try:
+            await watch.open()
             yield watch
         finally:
             await watch.close()

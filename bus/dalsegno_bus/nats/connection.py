@@ -24,6 +24,7 @@ from dalsegno_bus.logs import log
 from dalsegno_bus.nats.core import NatsHeard, check_size
 from dalsegno_bus.nats.frames import Answer, ApiFault, Patience, Sink
 from dalsegno_bus.nats.reading import FrameReader
+from dalsegno_bus.nats.shielding import shielded
 
 CONNECT_SECONDS_MAX: Final = 10
 """For the first connection, to whichever server answers."""
@@ -199,7 +200,7 @@ class Connection(Client):
             return
         try:
             await self._written()  # the library's PING overtakes what waits to be written
-            await asyncio.shield(self.flush(timeout=SERVER_SECONDS_MAX))
+            await shielded(self.flush(timeout=SERVER_SECONDS_MAX))
         except (nats_errors.Error, TimeoutError) as error:
             raise Unavailable(f"the NATS server at {self.address} does not answer") from error
 
@@ -259,11 +260,7 @@ class Connection(Client):
         seconds_max: float,
         headers: dict[str, str] | None = None,
     ) -> Msg:
-        # The library waits with `asyncio.wait_for`, which on Python 3.11 loses a cancellation that
-        # comes together with the reply. Behind the shield we are cancelled all the same.
-        return await asyncio.shield(
-            self.request(subject, body, timeout=seconds_max, headers=headers)
-        )
+        return await shielded(self.request(subject, body, timeout=seconds_max, headers=headers))
 
     def when_lost(self, hook: Callable[[], None]) -> Callable[[], None]:
         self._hooks_lost.append(hook)

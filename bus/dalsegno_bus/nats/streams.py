@@ -30,8 +30,9 @@ _CONSUMER_NOT_STORED: Final = 10012
 _WRONG_REVISION: Final = frozenset({10071, 10164})
 _STORE_FAILED: Final = 10077
 """Several reasons share this number: only the text tells a taken subject from a full stream."""
-_TRANSIENT: Final = frozenset({10008, 10009, 10023, 10039, 10047, 10076, 10118, 10119})
-"""No leader yet, no space now, offline, starting or ending: things that pass."""
+_TRANSIENT: Final = frozenset({10008, 10009, 10023, 10039, 10047, 10059, 10076, 10118, 10119})
+"""No leader yet, no space now, offline, starting or ending, a stream lost since it was made: things
+that pass."""
 _SUBJECT_TAKEN: Final = "maximum messages per subject exceeded"
 
 

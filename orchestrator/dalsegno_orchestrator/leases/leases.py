@@ -18,6 +18,7 @@ from dalsegno_bus.errors import BusError, SettingsError, Unavailable
 from dalsegno_bus.ids import new_message_id
 from dalsegno_bus.logs import log
 from dalsegno_bus.subjects import Subjects
+from dalsegno_bus.waiting import entered
 from dalsegno_orchestrator.leases.records import (
     Member,
     Ownership,
@@ -141,7 +142,7 @@ class Leases:
             group.create_task(self._renew_always())
 
     async def _watch(self, listed: asyncio.Event) -> None:
-        async with self._bucket.watch() as entries:
+        async with entered("the leases", self._bucket.watch) as entries:
             async for entry in entries:
                 if entry is None:
                     listed.set()
@@ -177,9 +178,8 @@ class Leases:
             self._term += 1
             if self.known.is_set():
                 self._lenient_until = self._loop.time() + self._seconds
-        self.known.set()
-        if not was_alive:
             self._wake()
+        self.known.set()
 
     async def _renew(self) -> bool:
         """Write our key once more; False: a later one has our name."""

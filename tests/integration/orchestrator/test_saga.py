@@ -285,7 +285,7 @@ async def test_a_large_value_travels_by_reference_and_arrives_whole(world: World
 
 async def test_cancelling_ends_a_run_and_its_queued_attempts_are_taken_back(world: World) -> None:
     async with world.orchestrator():
-        await world.register("chain", CHAIN)
+        await world.register("chain", CHAIN, cancel_grace="100ms")
         async with world.worker(adder()):
             await world.until_known("adder")
         accepted = await world.client.start("chain", {"value": 1})

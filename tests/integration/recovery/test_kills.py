@@ -40,6 +40,7 @@ class Place:
             "DALSEGNO_STORE_URL": url,
             "DALSEGNO_ARTIFACTS_URL": str(folder / "artifacts"),
             "DALSEGNO_ACK_WAIT_SECONDS": "1",
+            "DALSEGNO_LEASE_SECONDS": "1",
         }
         commands = {
             "orchestrator": python("dalsegno_orchestrator"),
