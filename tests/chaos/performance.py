@@ -17,9 +17,9 @@ from chaos.stand import CUSTOMERS, PARTITIONS, Shape, Stand, stand_of
 from chaos.table import summary
 from dalsegno_orchestrator.store import Store
 
-STILL_SECONDS_MAX: Final = 60.0
+STILL_SECONDS_MAX: Final = 90.0
 """With runs open and no event for so long, those runs are stuck: every sweep, lease and silent
-replica has had its time several times over."""
+replica has had its time several times over, and a circuit that opened twice (30 s, then 60 s)."""
 READY_SECONDS_MAX: Final = 60.0
 _LOOK_SECONDS: Final = 0.25
 

@@ -11,8 +11,11 @@ from dalsegno_bus.bus import Outgoing
 from dalsegno_bus.embedded import EmbeddedServer
 from dalsegno_bus.errors import SettingsError, Unavailable
 from dalsegno_bus.nats import connect, connection
+from dalsegno_bus.nats.connection import Connection
+from dalsegno_bus.nats.frames import Answer, ApiFault
+from dalsegno_bus.nats.streams import Provisioner, consumer_config
 from dalsegno_bus.subjects import Subjects
-from dalsegno_bus.topology import topology_of
+from dalsegno_bus.topology import inbox_consumer, topology_of
 from dalsegno_bus.waiting import entered, patiently
 from support.proxy import Proxy
 from tests.contract.conftest import SECONDS_MAX
@@ -218,3 +221,35 @@ async def test_who_listens_while_the_network_is_dead_hears_as_soon_as_it_lives(
             monkeypatch.undo()
             proxy.heal()
         await bus.close()
+
+
+class _Raced(Connection):
+    """Finds the files of a consumer damaged, and then somebody else makes it with new ones."""
+
+    is_raced = False
+
+    async def call(self, subject: str, body: bytes = b"") -> Answer:
+        if ".CONSUMER.CREATE." in subject and not self.is_raced:
+            self.is_raced = True
+            await super().call(subject, body)
+            raise ApiFault(10012, "consumer files are damaged")
+        return await super().call(subject, body)
+
+
+@pytest.mark.slow
+async def test_a_consumer_that_another_process_mends_meanwhile_is_no_wrong_setting(
+    nats_server: EmbeddedServer,
+) -> None:
+    subjects = Subjects(namespace="raced", partitions=1)
+    bus = await connect(nats_server.url, name="test")
+    await bus.provision(topology_of(subjects))
+    wire = _Raced(nats_server.url)
+    await wire.open("test")
+
+    consumer = inbox_consumer(subjects, 0)
+    made = await Provisioner(wire).consumer(consumer.stream.name, consumer_config(consumer))
+
+    assert wire.is_raced
+    assert made["name"] == consumer.name
+    await wire.shut()
+    await bus.close()

@@ -3,17 +3,33 @@
 import asyncio
 import signal
 import socket
+from collections.abc import AsyncGenerator
 
 import psutil
 import pytest
 
-from dalsegno_bus import health
-from dalsegno_bus.messages import CompletedReport, FailedReport
+from dalsegno_bus import codec, health
+from dalsegno_bus.messages import CompletedReport, FailedReport, Wanted
 from tests.integration.agents.conftest import Theatre, until, until_so
 
 pytestmark = pytest.mark.slow
 
 IDLE_BYTES_MAX = 70 * 1024 * 1024
+
+
+@pytest.fixture
+async def orchestrator(theatre: Theatre) -> AsyncGenerator[None]:
+    """Whoever is asked, so that nobody waits in vain: every attempt is still wanted."""
+
+    async def answer() -> None:
+        async with theatre.bus.listen(theatre.subjects.wanted) as questions:
+            async for question in questions:
+                await question.answer(codec.encode(Wanted(wanted=True)))
+
+    async with asyncio.TaskGroup() as group:
+        answering = group.create_task(answer())
+        yield
+        answering.cancel()
 
 
 async def test_a_process_works_and_stays_small(theatre: Theatre) -> None:
@@ -27,7 +43,9 @@ async def test_a_process_works_and_stays_small(theatre: Theatre) -> None:
     assert psutil.Process(process.pid).memory_info().rss < IDLE_BYTES_MAX
 
 
-async def test_a_process_that_is_told_to_stop_finishes_and_leaves(theatre: Theatre) -> None:
+async def test_a_process_that_is_told_to_stop_finishes_and_leaves(
+    theatre: Theatre, orchestrator: None
+) -> None:
     process = theatre.start()
     await theatre.command("text.wait")
     await until(lambda: bool(theatre.begun_by()))
@@ -48,7 +66,9 @@ async def test_a_process_that_is_told_to_stop_finishes_and_leaves(theatre: Theat
     assert (await theatre.report()).task_id == "b"
 
 
-async def test_what_a_stopping_process_cannot_finish_another_one_does(theatre: Theatre) -> None:
+async def test_what_a_stopping_process_cannot_finish_another_one_does(
+    theatre: Theatre, orchestrator: None
+) -> None:
     first = theatre.start(drain_seconds=0.1)
     await theatre.command("text.wait")
     await until(lambda: theatre.begun_by() == {first.pid})
@@ -63,7 +83,9 @@ async def test_what_a_stopping_process_cannot_finish_another_one_does(theatre: T
     assert report.output == second.pid
 
 
-async def test_the_task_of_a_killed_process_goes_to_another_one(theatre: Theatre) -> None:
+async def test_the_task_of_a_killed_process_goes_to_another_one(
+    theatre: Theatre, orchestrator: None
+) -> None:
     first = theatre.start()
     await theatre.command("text.wait")
     await until(lambda: theatre.begun_by() == {first.pid})
@@ -78,7 +100,9 @@ async def test_the_task_of_a_killed_process_goes_to_another_one(theatre: Theatre
     assert report.output == second.pid
 
 
-async def test_a_task_that_kills_its_processes_is_reported_as_poison(theatre: Theatre) -> None:
+async def test_a_task_that_kills_its_processes_is_reported_as_poison(
+    theatre: Theatre, orchestrator: None
+) -> None:
     await theatre.command("text.die")
     for deaths in range(1, 6):
         process = theatre.start()

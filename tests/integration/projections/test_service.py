@@ -27,6 +27,8 @@ from dalsegno_projections.catalog import VIEWS
 Process = subprocess.Popen[str]
 Start = Callable[..., Process]
 KILLS = 3
+RUNS = 60
+"""Begun before each kill: far more than what is done when it comes, a batch or two."""
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ async def test_killed_in_the_middle_it_goes_on_where_it_was(
     start: Start, databases: Databases
 ) -> None:
     def record(first: int) -> None:
-        for number in range(first, first + 200):
+        for number in range(first, first + RUNS):
             events = (started(), assigned("a"), completed("a"))
             databases.store.append(told(*events, stream=run_of(str(number))))
 
